@@ -1,0 +1,119 @@
+// The table of CPU kernels: one instance per instruction set, chosen at run time. All kernels work
+// on one thread; the backend hands out rows, heads and tokens. Unless said otherwise pointers need
+// no alignment and counts may be any number, zero included.
+#ifndef BRINK_CPU_KERNELS_H_
+#define BRINK_CPU_KERNELS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "brink/cpu/activations.h"
+#include "brink/gguf/tensor_types.h"
+#include "brink/quant/format.h"
+#include "brink/quant/weight_matrix.h"
+
+namespace brink {
+
+/// Element type of a KV cache.
+enum class KvType : std::uint8_t { kF32, kF16, kQ8_0 };
+
+/// Positions per page of the KV cache; also the block of the online softmax.
+inline constexpr std::size_t kKvPage = 64;
+
+/// Bytes of one cached vector of `dim` values; kQ8_0 needs a multiple of 32.
+constexpr std::size_t kv_row_bytes(KvType type, std::size_t dim) {
+  return type == KvType::kF32 ? dim * 4 : type == KvType::kF16 ? dim * 2 : dim / 32 * 34;
+}
+
+/// Attention of some queries of one sequence over one KV head (grouped query heads of several
+/// tokens come as several queries, so that they share the loads of K and V).
+struct AttentionArgs {
+  const float* queries = nullptr;  ///< query i at queries + i * query_stride, k_dim values
+  std::size_t query_stride = 0;
+  std::size_t count = 0;                   ///< number of queries
+  const std::uint32_t* visible = nullptr;  ///< [count] positions 0..visible[i]-1 are attended, >= 1
+  const void* const* k_pages = nullptr;    ///< page p: kKvPage rows of k_dim values of type k_type
+  const void* const* v_pages = nullptr;    ///< page p: kKvPage rows of v_dim values of type v_type
+  KvType k_type = KvType::kF32;
+  KvType v_type = KvType::kF32;
+  std::size_t k_dim = 0;
+  std::size_t v_dim = 0;
+  float scale = 1.0f;    ///< multiplies q . k
+  float* out = nullptr;  ///< output i at out + i * out_stride, v_dim values
+  std::size_t out_stride = 0;
+};
+
+/// A product y[t * y_stride + r] = scale * sum_k W[r][k] x[t][k] for rows [row_begin, row_end).
+struct ProductArgs {
+  WeightMatrix weights;
+  ActivationRows x;  ///< holds the form (f32, bf16, q8) that the kernel reads
+  std::size_t row_begin = 0;
+  std::size_t row_end = 0;
+  float* y = nullptr;
+  std::size_t y_stride = 0;
+  /// Scratch of at least Kernels::product_scratch_bytes(columns), 64-byte aligned, one per thread.
+  std::uint8_t* scratch = nullptr;
+};
+
+struct Kernels {
+  const char* name;  ///< "sse4", "avx2", "avx512", "avx512_vnni", "neon", "emu128"
+
+  /// Exact decoders, bit for bit those of Format::decode.
+  DecodeFn decode[kTensorTypeIds];
+
+  // --- Activations ---------------------------------------------------------------------------
+  /// Rounds one row of `count` values to int8 (count a multiple of `block`), see Q8Row.
+  void (*quantize_q8)(const float* x, std::size_t count, std::uint32_t block, const Q8Row& out);
+  /// Rounds to nearest-even bf16; NaN stays NaN.
+  void (*round_bf16)(const float* x, std::size_t count, std::uint16_t* out);
+
+  // --- Products ------------------------------------------------------------------------------
+  /// Few tokens (generation): weights are read once, straight from their blocks.
+  /// x.tokens <= kMatvecTokens.
+  void (*matvec_f32[kTensorTypeIds])(const ProductArgs&);
+  void (*matvec_q8[kTensorTypeIds])(const ProductArgs&);  ///< nullptr where Format::q8_block is 0
+  /// Many tokens (prompts): panels of rows are unpacked once and used for every token.
+  void (*matmul_f32[kTensorTypeIds])(const ProductArgs&);
+  void (*matmul_bf16[kTensorTypeIds])(const ProductArgs&);
+  void (*matmul_q8[kTensorTypeIds])(const ProductArgs&);  ///< nullptr where Format::q8_block is 0
+  std::size_t (*product_scratch_bytes)(std::size_t columns);
+
+  // --- Element-wise --------------------------------------------------------------------------
+  /// out[i] = x[i] / sqrt(mean(x^2) + eps) * weight[i]. `out` may be `x`.
+  void (*rms_norm)(const float* x, const float* weight, float eps, std::size_t n, float* out);
+  /// x[i] += y[i]
+  void (*add)(float* x, const float* y, std::size_t n);
+  /// x[i] += factor * y[i]
+  void (*add_scaled)(float* x, const float* y, float factor, std::size_t n);
+  /// out[i] = silu(gate[i]) * up[i], silu(v) = v / (1 + exp(-v)). `out` may be `gate`.
+  void (*swiglu)(const float* gate, const float* up, std::size_t n, float* out);
+  /// In place: x = exp(x - max(x)) / sum.
+  void (*softmax)(float* x, std::size_t n);
+  /// Rotates one head in place: pair i is (x[2i], x[2i+1]), or (x[i], x[i + rotary/2]) with `neox`;
+  /// cos_sin holds rotary/2 cosines, then rotary/2 sines. Dimensions past `rotary` are untouched.
+  void (*rope)(float* x, const float* cos_sin, std::size_t rotary, bool neox);
+
+  // --- KV cache ------------------------------------------------------------------------------
+  /// Stores `dim` floats as one cached row: f32 copy, f16 round to nearest even, or Q8_0 blocks.
+  void (*kv_store)(const float* x, std::size_t dim, KvType type, void* row);
+  void (*attention)(const AttentionArgs&);
+};
+
+/// Largest number of tokens that matvec kernels take.
+inline constexpr std::size_t kMatvecTokens = 8;
+
+/// Every instruction set compiled in that this processor can run, the fastest last.
+std::span<const Kernels* const> available_kernels();
+
+/// The fastest available, or the one named by the environment variable BRINK_ISA (which must be
+/// available: Error otherwise).
+const Kernels& best_kernels();
+
+/// nullptr when no available table has that name.
+const Kernels* find_kernels(std::string_view name);
+
+}  // namespace brink
+
+#endif  // BRINK_CPU_KERNELS_H_
