@@ -60,8 +60,14 @@ class GgufValue {
   std::vector<std::int64_t> ints() const;         ///< empty when not an array of integers or bools
   std::vector<double> floats() const;             ///< empty when not an array of numbers
   std::vector<GgufValue> elements() const;        ///< any array, nested ones too
-  /// For printing: scalars as text, strings quoted, arrays as "[a, b, ...] (N items)".
-  std::string to_string(std::size_t max_items = 6) const;
+  /// For printing, in one line: scalars as text, strings quoted, control characters escaped and
+  /// what exceeds `max_string` bytes counted, arrays as "[a, b, ...] (N items)".
+  std::string to_string(std::size_t max_items = 6, std::size_t max_string = 160) const;
+  /// The bytes as they lie in the file, without type, count or length: a scalar's, a string's, or
+  /// all elements of an array (whose strings and inner arrays do carry their lengths).
+  std::span<const std::byte> raw() const {
+    return {data_, static_cast<std::size_t>(payload_bytes_)};
+  }
 
  private:
   friend class GgufParser;
@@ -81,7 +87,7 @@ struct GgufEntry {
 struct GgufTensor {
   std::string_view name;
   TensorType type = TensorType::kF32;
-  std::uint32_t dimensions = 1;                    ///< 1 to 4
+  std::uint32_t dimensions = 1;                    ///< 1 to 4 (a file's 0 counts as 1)
   std::array<std::uint64_t, 4> shape{1, 1, 1, 1};  ///< unused ones are 1
   std::uint64_t bytes = 0;                         ///< checked to lie inside the file
   std::uint64_t offset = 0;                        ///< absolute, in its file
@@ -97,7 +103,12 @@ class MappedFile;
 /// An open GGUF file (or set of split files). Immutable; safe to share between threads.
 class Gguf {
  public:
-  /// Opens and checks `path`; "NAME-00001-of-0000N.gguf" opens all N parts. Throws Error.
+  /// Opens and checks `path`; "NAME-00001-of-0000N.gguf" opens all N parts. Throws Error, with
+  /// file, key or tensor, and byte offset, where anything does not hold: lengths, counts and
+  /// offsets against the file's size, unknown types, shapes that are empty or no whole number of
+  /// blocks, duplicate names, tensors that overlap, an alignment that is no multiple of 8, bools
+  /// other than 0 and 1, arrays nested deeper than 8, parts that are missing or do not belong
+  /// together.
   static Gguf open(const std::string& path);
   Gguf(Gguf&&) noexcept;
   Gguf& operator=(Gguf&&) noexcept;
@@ -108,6 +119,7 @@ class Gguf {
   const std::string& path() const { return paths_.front(); }
   const std::vector<std::string>& paths() const { return paths_; }
   std::uint64_t file_bytes() const;  ///< all parts together
+  void prefetch() const;             ///< asks the system to start reading all parts in; returns
 
   std::span<const GgufEntry> metadata() const { return metadata_; }
   const GgufValue* find(std::string_view key) const;  ///< nullptr when absent
@@ -125,7 +137,7 @@ class Gguf {
  private:
   friend class GgufParser;
   Gguf();
-  struct Index;  // hash maps over keys and tensor names
+  struct Index;  // orders of keys and tensor names
   std::uint32_t version_ = 0;
   std::uint32_t alignment_ = 32;
   std::vector<std::string> paths_;
