@@ -1,0 +1,51 @@
+# Defines brink::brink, both in this project's own build and in that of a user who calls
+# find_package(brink): this file and the units are installed as they are.
+#
+# brink is header-only; one translation unit of a program has to compile the implementation
+# (BRINK_IMPLEMENTATION, see brink/brink.h). brink::brink does that by itself: it is an INTERFACE
+# target that links brink_engine, a static library compiled in the user's own build, with the
+# user's compiler and settings, once however many programs link it. The kernels of each
+# instruction set are a unit of their own, so that they compile in parallel.
+
+# brink_add_engine(INCLUDE_DIRECTORY UNITS_DIRECTORY)
+function(brink_add_engine include_directory units_directory)
+  if(TARGET brink::brink)
+    return()
+  endif()
+  find_package(Threads REQUIRED)
+  find_path(BRINK_HIGHWAY_INCLUDE hwy/highway.h DOC "Folder that holds hwy/highway.h")
+  find_library(BRINK_HIGHWAY_LIBRARY hwy DOC "Highway's library, libhwy")
+  find_path(BRINK_XXHASH_INCLUDE xxhash.h DOC "Folder that holds xxhash.h")
+  if(NOT BRINK_HIGHWAY_INCLUDE OR NOT BRINK_HIGHWAY_LIBRARY)
+    message(FATAL_ERROR "brink needs Google Highway (Debian: libhwy-dev)")
+  endif()
+  if(NOT BRINK_XXHASH_INCLUDE)
+    message(FATAL_ERROR "brink needs xxHash (Debian: libxxhash-dev)")
+  endif()
+
+  add_library(brink_headers INTERFACE)
+  target_compile_features(brink_headers INTERFACE cxx_std_20)
+  target_include_directories(brink_headers INTERFACE "${include_directory}")
+  target_include_directories(brink_headers SYSTEM INTERFACE "${BRINK_HIGHWAY_INCLUDE}"
+                                                            "${BRINK_XXHASH_INCLUDE}")
+  target_link_libraries(brink_headers INTERFACE "${BRINK_HIGHWAY_LIBRARY}" Threads::Threads)
+
+  set(units "${units_directory}/engine.cc")
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64|i[3-6]86)$")
+    foreach(isa sse4 avx2 avx512 avx512_vnni)
+      list(APPEND units "${units_directory}/kernels_${isa}.cc")
+    endforeach()
+    set(split ON)
+  endif()
+  add_library(brink_engine STATIC EXCLUDE_FROM_ALL ${units})
+  target_link_libraries(brink_engine PUBLIC brink_headers)
+  if(split)
+    target_compile_definitions(brink_engine PRIVATE BRINK_SPLIT_KERNELS)
+  endif()
+  # Decoders are exact only when a product and a sum round separately; GCC contracts by default.
+  target_compile_options(brink_engine PRIVATE -ffp-contract=off)
+
+  add_library(brink_interface INTERFACE)
+  target_link_libraries(brink_interface INTERFACE brink_engine)
+  add_library(brink::brink ALIAS brink_interface)
+endfunction()

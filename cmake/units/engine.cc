@@ -1,0 +1,3 @@
+// The unit that compiles the implementation of brink.
+#define BRINK_IMPLEMENTATION
+#include <brink/brink.h>

@@ -1,0 +1,3 @@
+// The CPU kernels of one instruction set.
+#define BRINK_ONLY_ISA 3
+#include <brink/cpu/kernels_unit.h>
