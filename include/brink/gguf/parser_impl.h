@@ -65,8 +65,8 @@ std::string quoted(std::string_view text, char quote, std::size_t limit) {
   return result;
 }
 
-inline std::string_view name_in(const GgufEntry& entry) { return entry.key; }
-inline std::string_view name_in(const GgufTensor& tensor) { return tensor.name; }
+std::string_view name_in(const GgufEntry& entry) { return entry.key; }
+std::string_view name_in(const GgufTensor& tensor) { return tensor.name; }
 
 /// Positions of `items` in the order of their names. A sorted index rather than a hash table: no
 /// choice of names makes it slow.
@@ -98,6 +98,24 @@ const T* find_named(const std::vector<T>& items, const std::vector<std::uint32_t
       order.begin(), order.end(), name,
       [&](std::uint32_t i, std::string_view wanted) { return name_in(items[i]) < wanted; });
   return at != order.end() && name_in(items[*at]) == name ? &items[*at] : nullptr;
+}
+
+/// What is wrong with a tensor of that type and shape (1 to 4 extents); empty, and `bytes` set,
+/// where nothing is.
+std::string shape_problem(const TensorTypeSize& type, std::span<const std::uint64_t> shape,
+                          std::uint64_t& bytes) {
+  std::uint64_t elements = 1;
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] == 0) return "dimension " + std::to_string(i) + " is zero";
+    if (__builtin_mul_overflow(elements, shape[i], &elements))
+      return "the product of its dimensions overflows";
+  }
+  if (shape[0] % type.block_size != 0)
+    return "a row of " + std::to_string(shape[0]) + " is no whole number of " + type.name +
+           " blocks of " + std::to_string(type.block_size);
+  if (__builtin_mul_overflow(elements / type.block_size, std::uint64_t{type.block_bytes}, &bytes))
+    return "its size in bytes overflows";
+  return "";
 }
 
 /// The path of part `number` (from 1) of `count`, where `path` names any of them; empty where
@@ -360,25 +378,15 @@ void GgufParser::read_tensor() {
   if (dimensions > tensor.shape.size())
     fail(std::to_string(dimensions) + " dimensions; at most 4 are possible", at_ - 4);
   tensor.dimensions = std::max(dimensions, 1u);
-  std::uint64_t elements = 1;
-  for (std::uint32_t i = 0; i < dimensions; ++i) {
-    const std::uint64_t extent = take<std::uint64_t>("a tensor's dimensions");
-    if (extent == 0) fail("dimension " + std::to_string(i) + " is zero", at_ - 8);
-    if (__builtin_mul_overflow(elements, extent, &elements))
-      fail("the product of its dimensions overflows", at_ - 8);
-    tensor.shape[i] = extent;
-  }
+  for (std::uint32_t i = 0; i < dimensions; ++i)
+    tensor.shape[i] = take<std::uint64_t>("a tensor's dimensions");
   const std::uint32_t type = take<std::uint32_t>("a tensor's type");
   const TensorTypeSize* size = find_tensor_type(type);
   if (!size) fail("unknown tensor type " + std::to_string(type), at_ - 4);
   tensor.type = size->type;
-  if (tensor.shape[0] % size->block_size != 0)
-    fail("a row of " + std::to_string(tensor.shape[0]) + " is no whole number of " + size->name +
-             " blocks (" + std::to_string(size->block_size) + " weights)",
-         start);
-  if (__builtin_mul_overflow(elements / size->block_size, std::uint64_t{size->block_bytes},
-                             &tensor.bytes))
-    fail("its size in bytes overflows", start);
+  const std::string problem = gguf_detail::shape_problem(
+      *size, std::span(tensor.shape).first(tensor.dimensions), tensor.bytes);
+  if (!problem.empty()) fail(problem, start);
   tensor.offset = take<std::uint64_t>("a tensor's offset");  // within the data, until placed
   if (tensor.offset % part_.alignment != 0)
     fail("offset " + std::to_string(tensor.offset) + " is not a multiple of the alignment, " +
