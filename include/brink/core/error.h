@@ -12,9 +12,9 @@ namespace brink {
 
 /// Where an error was found. Empty fields do not apply.
 struct ErrorPlace {
-  std::string file;                     ///< path as given by the caller
-  std::string tensor;                   ///< tensor or metadata key concerned
-  std::optional<std::uint64_t> offset;  ///< byte offset in `file`
+  std::string file{};                     ///< path as given by the caller
+  std::string tensor{};                   ///< tensor or metadata key concerned
+  std::optional<std::uint64_t> offset{};  ///< byte offset in `file`
 };
 
 /// Anything that goes wrong on loading, on bad input or on misuse. `what()` is one line:

@@ -16,10 +16,10 @@ enum class ProgressUnit { kItems, kBytes };
 
 struct ProgressOptions {
   ProgressUnit unit = ProgressUnit::kItems;
-  bool silent = false;               ///< prints nothing at all
-  std::FILE* stream = stderr;        ///< must outlive the reporter
-  std::optional<bool> terminal;      ///< empty: ask the stream
-  std::optional<double> interval_s;  ///< empty: 0.1 s on a terminal, 5 s elsewhere
+  bool silent = false;                 ///< prints nothing at all
+  std::FILE* stream = stderr;          ///< must outlive the reporter
+  std::optional<bool> terminal{};      ///< empty: ask the stream
+  std::optional<double> interval_s{};  ///< empty: 0.1 s on a terminal, 5 s elsewhere
 };
 
 /// Any thread may report; only one prints at a time and none waits for another. Ends its line when
