@@ -3,6 +3,7 @@
 #ifndef BRINK_QUANT_FP4_H_
 #define BRINK_QUANT_FP4_H_
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -37,14 +38,14 @@ inline constexpr std::int8_t kE2m1Doubled[16] = {0, 1,  2,  3,  4,  6,  8,  12,
 
 /// 2^(e - 128), half of the scale that the byte stands for. The NaN code 255 counts as 2^128 (its
 /// half is a finite number).
-inline float e8m0_half(std::uint8_t e) {
+constexpr float e8m0_half(std::uint8_t e) {
   const std::uint32_t bits = e < 2 ? 0x00200000u << e : static_cast<std::uint32_t>(e - 1) << 23;
   return std::bit_cast<float>(bits);
 }
 
 /// Half of an unsigned E4M3 number (exponent bias 7); the NaN code 0x7f counts as zero. Bit 7 has
 /// no meaning, except that it makes 0xff not that code.
-inline float ue4m3_half(std::uint8_t code) {
+constexpr float ue4m3_half(std::uint8_t code) {
   if (code == 0x7f) return 0.0f;
   const int exponent = code >> 3 & 15;
   const int mantissa = code & 7;
@@ -53,6 +54,13 @@ inline float ue4m3_half(std::uint8_t code) {
   const int power = (exponent == 0 ? 1 : exponent) - 11;
   return fraction * std::bit_cast<float>(static_cast<std::uint32_t>(power + 127) << 23);
 }
+
+inline constexpr auto kUe4m3Half = [] {
+  std::array<float, 256> halves{};
+  for (std::size_t code = 0; code < 256; ++code)
+    halves[code] = ue4m3_half(static_cast<std::uint8_t>(code));
+  return halves;
+}();
 
 inline void decode_block(const BlockMXFP4& b, float* out) {
   const float d = e8m0_half(b.e);
@@ -64,7 +72,7 @@ inline void decode_block(const BlockMXFP4& b, float* out) {
 
 inline void decode_block(const BlockNVFP4& b, float* out) {
   for (std::size_t g = 0; g < 4; ++g) {
-    const float d = ue4m3_half(b.d[g]);
+    const float d = kUe4m3Half[b.d[g]];
     for (std::size_t j = 0; j < 8; ++j) {
       out[16 * g + j] = d * static_cast<float>(kE2m1Doubled[b.qs[8 * g + j] & 15]);
       out[16 * g + j + 8] = d * static_cast<float>(kE2m1Doubled[b.qs[8 * g + j] >> 4]);
