@@ -14,30 +14,43 @@ enum class Activations : std::uint8_t {
   kQ8,    ///< int8 with one f32 scale per 256 or 32 values (Format::q8_block)
 };
 
-/// Where one row of q8 activations is written. With s = max|x| / 127 over a block (0 when the
-/// block is all zero), q = round-half-to-even(x / s), and x is stood for by s * q.
+/// Values per unit: products walk the columns in steps of one super-block.
+inline constexpr std::size_t kUnit = 256;
+
+/// Where one row of q8 activations is written. With s = max|x| / 127 over a block, q is
+/// x * (127 / max|x|) rounded to the nearest integer, ties to even, all in f32, and x is stood for
+/// by s * q. A block whose max|x| is below 1e-35 becomes zero.
 struct Q8Row {
   std::int8_t* q = nullptr;       ///< [count] values in [-127, 127]
   float* scales = nullptr;        ///< [count / block]
-  float* sums = nullptr;          ///< [ceil(count / 16)] s * sum of 16 consecutive q
-  std::int32_t* sums4 = nullptr;  ///< [count / 4] sums of 4 consecutive q, times -128
+  float* sums16 = nullptr;        ///< [count / 16] sum of 16 consecutive q
+  float* sums32 = nullptr;        ///< [count / 32] sum of 32 consecutive q
+  std::int32_t* sums4 = nullptr;  ///< [count / 4] -128 * sum of 4 consecutive q
 };
 
-/// A batch of activation rows. Only the form that the product's kernel reads need be set.
+/// A batch of activation rows for products of few tokens. Only the form that the product's kernel
+/// reads need be set. All arrays are [tokens][...] without gaps, `f32` excepted.
 struct ActivationRows {
   std::size_t tokens = 0;
   std::size_t columns = 0;
-
-  const float* f32 = nullptr;  ///< [tokens][f32_stride]
+  const float* f32 = nullptr;  ///< token t at f32 + t * f32_stride
   std::size_t f32_stride = 0;
+  Q8Row q8;  ///< of token 0; later tokens follow
+};
 
-  const std::uint16_t* bf16 = nullptr;  ///< [tokens][columns]
-
-  std::uint32_t q8_block = 0;           ///< 32 or 256
-  const std::int8_t* q8 = nullptr;      ///< [tokens][columns]
-  const float* scales = nullptr;        ///< [tokens][columns / q8_block]
-  const float* sums = nullptr;          ///< [tokens][ceil(columns / 16)]
-  const std::int32_t* sums4 = nullptr;  ///< [tokens][columns / 4]
+/// The same for products of many tokens: unit after unit, so that a product reads memory in order
+/// and a power-of-two row length does not map all tokens to the same cache sets. Values past the
+/// last column are zero.
+struct ActivationPanels {
+  std::size_t tokens = 0;
+  std::size_t columns = 0;
+  const float* f32 = nullptr;           ///< [units][tokens][kUnit]
+  const std::uint16_t* bf16 = nullptr;  ///< [units][tokens][kUnit]
+  /// [units][tokens][kUnit] of the kernel's own element: Kernels::q8_panel_bytes each.
+  const std::uint8_t* q8 = nullptr;
+  const float* scales = nullptr;  ///< [units][tokens][kUnit / q8 block]
+  const float* sums16 = nullptr;  ///< [units][tokens][kUnit / 16]
+  const float* sums32 = nullptr;  ///< [units][tokens][kUnit / 32]
 };
 
 }  // namespace brink

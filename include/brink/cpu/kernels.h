@@ -45,15 +45,25 @@ struct AttentionArgs {
   std::size_t out_stride = 0;
 };
 
-/// A product y[t * y_stride + r] = scale * sum_k W[r][k] x[t][k] for rows [row_begin, row_end).
-struct ProductArgs {
+/// y[t * y_stride + r] = scale * sum_k W[r][k] x[t][k] for rows [row_begin, row_end).
+struct MatvecArgs {
   WeightMatrix weights;
-  ActivationRows x;  ///< holds the form (f32, bf16, q8) that the kernel reads
+  ActivationRows x;  ///< at most kMatvecTokens tokens
   std::size_t row_begin = 0;
   std::size_t row_end = 0;
   float* y = nullptr;
   std::size_t y_stride = 0;
-  /// Scratch of at least Kernels::product_scratch_bytes(columns), 64-byte aligned, one per thread.
+};
+
+/// The same for many tokens.
+struct MatmulArgs {
+  WeightMatrix weights;
+  ActivationPanels x;
+  std::size_t row_begin = 0;  ///< a multiple of Kernels::panel_rows
+  std::size_t row_end = 0;
+  float* y = nullptr;
+  std::size_t y_stride = 0;
+  /// At least Kernels::matmul_scratch_bytes(tokens), 64-byte aligned, one per thread.
   std::uint8_t* scratch = nullptr;
 };
 
@@ -64,21 +74,25 @@ struct Kernels {
   DecodeFn decode[kTensorTypeIds];
 
   // --- Activations ---------------------------------------------------------------------------
-  /// Rounds one row of `count` values to int8 (count a multiple of `block`), see Q8Row.
+  /// Rounds one row of `count` values to int8 (count a multiple of `block`, block 32 or 256).
   void (*quantize_q8)(const float* x, std::size_t count, std::uint32_t block, const Q8Row& out);
+  /// One unit of q8 values (`count` <= kUnit of them) in the form that matmul_q8 reads, zero-padded
+  /// to kUnit values.
+  void (*pack_q8)(const std::int8_t* q, std::size_t count, std::uint8_t* out);
+  std::size_t q8_panel_bytes;  ///< bytes per value that pack_q8 writes
   /// Rounds to nearest-even bf16; NaN stays NaN.
   void (*round_bf16)(const float* x, std::size_t count, std::uint16_t* out);
 
   // --- Products ------------------------------------------------------------------------------
   /// Few tokens (generation): weights are read once, straight from their blocks.
-  /// x.tokens <= kMatvecTokens.
-  void (*matvec_f32[kTensorTypeIds])(const ProductArgs&);
-  void (*matvec_q8[kTensorTypeIds])(const ProductArgs&);  ///< nullptr where Format::q8_block is 0
+  void (*matvec_f32)(const MatvecArgs&);                 ///< any type
+  void (*matvec_q8[kTensorTypeIds])(const MatvecArgs&);  ///< nullptr where Format::q8_block is 0
   /// Many tokens (prompts): panels of rows are unpacked once and used for every token.
-  void (*matmul_f32[kTensorTypeIds])(const ProductArgs&);
-  void (*matmul_bf16[kTensorTypeIds])(const ProductArgs&);
-  void (*matmul_q8[kTensorTypeIds])(const ProductArgs&);  ///< nullptr where Format::q8_block is 0
-  std::size_t (*product_scratch_bytes)(std::size_t columns);
+  void (*matmul_f32)(const MatmulArgs&);                 ///< any type
+  void (*matmul_bf16)(const MatmulArgs&);                ///< any type
+  void (*matmul_q8[kTensorTypeIds])(const MatmulArgs&);  ///< nullptr where Format::q8_block is 0
+  std::size_t panel_rows;                                ///< rows per panel
+  std::size_t (*matmul_scratch_bytes)(std::size_t tokens);
 
   // --- Element-wise --------------------------------------------------------------------------
   /// out[i] = x[i] / sqrt(mean(x^2) + eps) * weight[i]. `out` may be `x`.

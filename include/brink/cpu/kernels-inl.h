@@ -1,0 +1,60 @@
+// One pass: every kernel for one instruction set, and its table. Included by passes.h as
+// BRINK_PASS_INCLUDE. The files below have no guard: each is wanted exactly once per pass, in this
+// order.
+
+#include "brink/cpu/activations-inl.h"
+#include "brink/cpu/attention-inl.h"
+#include "brink/cpu/decode-inl.h"
+#include "brink/cpu/kv-inl.h"
+#include "brink/cpu/matmul-inl.h"
+#include "brink/cpu/matmul_unpack-inl.h"
+#include "brink/cpu/matvec-inl.h"
+#include "brink/cpu/ops-inl.h"
+#include "brink/cpu/simd-inl.h"
+#include "brink/cpu/unpack-inl.h"
+#include "brink/cpu/unpack_i_quants-inl.h"
+#include "brink/cpu/unpack_k-inl.h"
+#include "brink/cpu/unpack_small-inl.h"
+#include "hwy/highway.h"
+
+BRINK_BEFORE_ISA()
+namespace brink {
+namespace BRINK_ISA {
+
+const Kernels& Table() {
+  static const Kernels table = [] {
+    Kernels k{};
+    k.name = BRINK_ISA_NAME;
+    for (const TensorTypeSize& t : kTensorTypeSizes) {
+      k.decode[static_cast<std::size_t>(t.type)] = DecoderOf(t.type);
+    }
+    k.quantize_q8 = &QuantizeQ8;
+    k.pack_q8 = &PackQ8;
+    k.q8_panel_bytes = sizeof(PanelElement);
+    k.round_bf16 = &RoundBf16;
+    k.matvec_f32 = &MatvecF32;
+    k.matmul_f32 = &MatmulFloat<false>;
+    k.matmul_bf16 = &MatmulFloat<true>;
+#define X(name)                                                                                \
+  k.matvec_q8[static_cast<std::size_t>(TensorType::k##name)] = &MatvecQ8<TensorType::k##name>; \
+  k.matmul_q8[static_cast<std::size_t>(TensorType::k##name)] = &MatmulQ8<TensorType::k##name>;
+    BRINK_QUANTIZED_TYPES(X)
+#undef X
+    k.panel_rows = kPanelRows;
+    k.matmul_scratch_bytes = &MatmulScratchBytes;
+    k.rms_norm = &RmsNorm;
+    k.add = &Add;
+    k.add_scaled = &AddScaled;
+    k.swiglu = &SwiGlu;
+    k.softmax = &Softmax;
+    k.rope = &Rope;
+    k.kv_store = &KvStore;
+    k.attention = &Attention;
+    return k;
+  }();
+  return table;
+}
+
+}  // namespace BRINK_ISA
+}  // namespace brink
+BRINK_AFTER_ISA()

@@ -1,0 +1,281 @@
+// Matrix-vector products for few tokens: each row of weights is read once, straight from its
+// blocks, and multiplied with every token. Included once per pass by kernels-inl.h.
+
+BRINK_BEFORE_ISA()
+namespace brink {
+namespace BRINK_ISA {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Prefetching this far ahead keeps the row stream going across the short gaps between rows, where
+// hardware prefetchers lose it; more did not help.
+inline constexpr std::size_t kPrefetchBytes = 2048;
+
+// Expands scales[first], ... so that lane i has the scale of weight k + 4i (lane i of a Dot sums
+// four weights).
+template <std::size_t kGroup, class D>
+HWY_INLINE hn::Vec<D> GroupScales(D d, const float* HWY_RESTRICT scales) {
+  constexpr std::size_t kLanesPerGroup = kGroup / 4;
+  constexpr std::size_t kLanes = hn::MaxLanes(D());
+  if constexpr (kLanes <= kLanesPerGroup) {
+    return hn::Set(d, scales[0]);
+  } else {
+    const hn::Half<D> half;
+    return hn::Combine(d, GroupScales<kGroup>(half, scales + kLanes / 2 / kLanesPerGroup),
+                       GroupScales<kGroup>(half, scales));
+  }
+}
+
+// One vector of quants at weight k of a run of blocks.
+template <TensorType T, class D8>
+HWY_INLINE hn::Vec<D8> QuantsAt(D8 d, const std::uint8_t* HWY_RESTRICT blocks, std::size_t k) {
+  using Format = Unpack<T>;
+  constexpr std::size_t kBytes = size_of(T).block_bytes;
+  if constexpr (hn::MaxLanes(D8()) > Format::kBlock) {
+    const hn::Half<D8> half;
+    return hn::Combine(d, QuantsAt<T>(half, blocks, k + hn::Lanes(half)),
+                       QuantsAt<T>(half, blocks, k));
+  } else {
+    return Format::Quants(d, blocks + k / Format::kBlock * kBytes, k % Format::kBlock);
+  }
+}
+
+// The products of one unit of a row (`count` weights, a multiple of 32; D8 decides the width) with
+// kTokens tokens, added to `sums`.
+template <TensorType T, std::size_t kTokens, bool kWhole>
+HWY_INLINE void MatvecUnit(const std::uint8_t* HWY_RESTRICT blocks, const Q8Row& x,
+                           std::size_t columns, std::size_t column, std::size_t count,
+                           hn::Vec<Floats> (&sums)[kTokens]) {
+  using Format = Unpack<T>;
+  constexpr std::size_t kBytes = size_of(T).block_bytes;
+  constexpr std::size_t kGroup = Format::kGroup;
+  constexpr std::size_t kGroups = kUnit / kGroup;
+  constexpr std::size_t kQ8Block = Format::kBlock == 256 ? 256 : 32;
+  constexpr std::size_t kGroupsPerBlock = Format::kBlock / kGroup;
+  // A unit that is not whole may end on 32 weights.
+  const hn::CappedTag<std::uint8_t, kWhole ? 64 : 32> d8;
+  const hn::RebindToSigned<decltype(d8)> ds8;
+  const hn::Repartition<std::int32_t, decltype(d8)> di;
+  const hn::RebindToFloat<decltype(di)> df;
+  const hn::CappedTag<float, kGroups> dg;
+  const std::size_t weights = kWhole ? kUnit : count;
+
+  alignas(64) float scales[kGroups];
+  alignas(64) float mins[kGroups];
+  if constexpr (!kWhole) {
+    for (std::size_t g = 0; g < kGroups; ++g) scales[g] = mins[g] = 0.0f;
+  }
+  BRINK_UNROLL(8)
+  for (std::size_t b = 0; b < weights / Format::kBlock; ++b) {
+    Format::Scales(blocks + b * kBytes, scales + b * kGroupsPerBlock, mins + b * kGroupsPerBlock);
+  }
+  // What offset and minimum take away: (offset * scale + min) times the sum of the activations.
+  constexpr bool kCorrect = Format::kHasMin || Format::kOffset != 0;
+
+  if constexpr (kQ8Block == 256) {
+    hn::Vec<decltype(df)> unit[kTokens];
+    for (std::size_t t = 0; t < kTokens; ++t) unit[t] = hn::Zero(df);
+    BRINK_UNROLL(16)
+    for (std::size_t k = 0; k < kUnit; k += hn::Lanes(d8)) {
+      const auto q = QuantsAt<T>(d8, blocks, k);
+      const auto scale = GroupScales<kGroup>(df, scales + k / kGroup);
+      for (std::size_t t = 0; t < kTokens; ++t) {
+        const std::size_t at = t * columns + column + k;
+        const auto xq = hn::LoadU(ds8, x.q + at);
+        hn::Vec<decltype(di)> dot;
+        if constexpr (Format::kSigned) {
+          dot = DotS8S8(di, hn::BitCast(ds8, q), xq, x.sums4 + at / 4);
+        } else {
+          dot = DotU8S8(di, hn::Zero(di), q, xq);
+        }
+        unit[t] = hn::MulAdd(hn::ConvertTo(df, dot), scale, unit[t]);
+      }
+    }
+    if constexpr (kCorrect) {
+      for (std::size_t g = 0; g < kGroups; g += hn::Lanes(dg)) {
+        auto away = hn::Mul(hn::Load(dg, scales + g), hn::Set(dg, Format::kOffset));
+        if constexpr (Format::kHasMin) away = hn::Load(dg, mins + g);
+        hn::Store(away, dg, mins + g);
+      }
+      const hn::CappedTag<float,
+                          (hn::MaxLanes(Floats()) < kGroups ? hn::MaxLanes(Floats()) : kGroups)>
+          dm;
+      for (std::size_t t = 0; t < kTokens; ++t) {
+        const float* HWY_RESTRICT s =
+            (kGroup == 16 ? x.sums16 : x.sums32) + (t * columns + column) / kGroup;
+        for (std::size_t g = 0; g < kGroups; g += hn::Lanes(dm)) {
+          const auto part = hn::Mul(hn::Load(dm, mins + g), hn::LoadU(dm, s + g));
+          if constexpr (hn::MaxLanes(decltype(dm)()) == hn::MaxLanes(decltype(df)())) {
+            unit[t] = hn::Sub(unit[t], part);
+          } else {
+            unit[t] = hn::Sub(unit[t], hn::ZeroExtendVector(df, part));
+          }
+        }
+      }
+    }
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      const float s = x.scales[(t * columns + column) / 256];
+      sums[t] = hn::MulAdd(unit[t], hn::Set(df, s), sums[t]);
+    }
+  } else {
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      // The activations' scales come into the groups' scales.
+      alignas(64) float both[kGroups];
+      const float* HWY_RESTRICT xs = x.scales + (t * columns + column) / 32;
+      if constexpr (kGroup == 32 && kWhole) {
+        const hn::CappedTag<float, 8> d8f;
+        for (std::size_t g = 0; g < kGroups; g += hn::Lanes(d8f)) {
+          hn::Store(hn::Mul(hn::Load(d8f, scales + g), hn::LoadU(d8f, xs + g)), d8f, both + g);
+        }
+      } else {
+        for (std::size_t g = 0; g < kGroups; ++g) {
+          both[g] = g < weights / kGroup ? scales[g] * xs[g * kGroup / 32] : 0.0f;
+        }
+      }
+      auto sum = hn::Zero(df);
+      BRINK_UNROLL(16)
+      for (std::size_t k = 0; k < weights; k += hn::Lanes(d8)) {
+        const std::size_t at = t * columns + column + k;
+        const auto q = QuantsAt<T>(d8, blocks, k);
+        const auto xq = hn::LoadU(ds8, x.q + at);
+        hn::Vec<decltype(di)> dot;
+        if constexpr (Format::kSigned) {
+          dot = DotS8S8(di, hn::BitCast(ds8, q), xq, x.sums4 + at / 4);
+        } else {
+          dot = DotU8S8(di, hn::Zero(di), q, xq);
+        }
+        sum = hn::MulAdd(hn::ConvertTo(df, dot), GroupScales<kGroup>(df, both + k / kGroup), sum);
+      }
+      if constexpr (kCorrect) {
+        const float* HWY_RESTRICT s =
+            (kGroup == 16 ? x.sums16 : x.sums32) + (t * columns + column) / kGroup;
+        float away = 0.0f;
+        for (std::size_t g = 0; g < weights / kGroup; ++g) {
+          float m = both[g] * static_cast<float>(Format::kOffset);
+          if constexpr (Format::kHasMin) m = mins[g] * xs[g * kGroup / 32];
+          away += m * s[g];
+        }
+        sum = hn::Sub(sum, hn::IfThenElseZero(hn::FirstN(df, 1), hn::Set(df, away)));
+      }
+      if constexpr (kWhole) {
+        sums[t] = hn::Add(sums[t], sum);
+      } else if constexpr (hn::MaxLanes(decltype(df)()) == hn::MaxLanes(Floats())) {
+        sums[t] = hn::Add(sums[t], sum);
+      } else {
+        sums[t] = hn::Add(sums[t], hn::ZeroExtendVector(Floats(), sum));
+      }
+    }
+  }
+}
+
+template <TensorType T, std::size_t kTokens>
+void MatvecTokens(const MatvecArgs& args, std::size_t first_token) {
+  constexpr std::size_t kUnitBytes = kUnit / Unpack<T>::kBlock * size_of(T).block_bytes;
+  const std::size_t columns = args.weights.columns;
+  const std::size_t whole = columns / kUnit * kUnit;
+  const Floats df;
+  Q8Row x = args.x.q8;
+  const std::size_t q8_block = Unpack<T>::kBlock == 256 ? 256 : 32;
+  x.q += first_token * columns;
+  x.scales += first_token * (columns / q8_block);
+  x.sums16 += first_token * (columns / 16);
+  x.sums32 += first_token * (columns / 32);
+  x.sums4 += first_token * (columns / 4);
+  for (std::size_t r = args.row_begin; r < args.row_end; ++r) {
+    const std::uint8_t* HWY_RESTRICT row = args.weights.row(r);
+    hn::Vec<Floats> sums[kTokens];
+    for (std::size_t t = 0; t < kTokens; ++t) sums[t] = hn::Zero(df);
+    for (std::size_t c = 0; c < whole; c += kUnit, row += kUnitBytes) {
+      for (std::size_t line = 0; line < kUnitBytes; line += 64) {
+        hwy::Prefetch(row + kPrefetchBytes + line);
+      }
+      MatvecUnit<T, kTokens, true>(row, x, columns, c, kUnit, sums);
+    }
+    if constexpr (Unpack<T>::kBlock != 256) {
+      if (whole < columns) {
+        MatvecUnit<T, kTokens, false>(row, x, columns, whole, columns - whole, sums);
+      }
+    }
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      args.y[(first_token + t) * args.y_stride + r] =
+          args.weights.scale * hn::GetLane(hn::SumOfLanes(df, sums[t]));
+    }
+  }
+}
+
+template <TensorType T>
+void MatvecQ8(const MatvecArgs& args) {
+  std::size_t t = 0;
+  for (; t + 4 <= args.x.tokens; t += 4) MatvecTokens<T, 4>(args, t);
+  for (; t < args.x.tokens; ++t) MatvecTokens<T, 1>(args, t);
+}
+
+// The f32 dot product of `count` weights with one token, in four partial sums.
+template <class T>
+HWY_INLINE float DotPlain(const T* HWY_RESTRICT w, const float* HWY_RESTRICT x, std::size_t count) {
+  const hn::ScalableTag<float> d;
+  const std::size_t n = hn::Lanes(d);
+  auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
+  std::size_t k = 0;
+  for (; k + 4 * n <= count; k += 4 * n) {
+    s0 = hn::MulAdd(LoadPlain(d, w + k), hn::LoadU(d, x + k), s0);
+    s1 = hn::MulAdd(LoadPlain(d, w + k + n), hn::LoadU(d, x + k + n), s1);
+    s2 = hn::MulAdd(LoadPlain(d, w + k + 2 * n), hn::LoadU(d, x + k + 2 * n), s2);
+    s3 = hn::MulAdd(LoadPlain(d, w + k + 3 * n), hn::LoadU(d, x + k + 3 * n), s3);
+  }
+  for (; k + n <= count; k += n) {
+    s0 = hn::MulAdd(LoadPlain(d, w + k), hn::LoadU(d, x + k), s0);
+  }
+  float sum = hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
+  if (k < count) {
+    float tail[hn::MaxLanes(hn::ScalableTag<float>())];
+    DecodePlain<T>(reinterpret_cast<const std::uint8_t*>(w + k), tail, count - k);
+    for (std::size_t i = 0; k + i < count; ++i) sum += tail[i] * x[k + i];
+  }
+  return sum;
+}
+
+template <class T>
+void MatvecPlain(const MatvecArgs& args) {
+  for (std::size_t r = args.row_begin; r < args.row_end; ++r) {
+    const T* row = reinterpret_cast<const T*>(args.weights.row(r));
+    for (std::size_t t = 0; t < args.x.tokens; ++t) {
+      args.y[t * args.y_stride + r] =
+          args.weights.scale *
+          DotPlain(row, args.x.f32 + t * args.x.f32_stride, args.weights.columns);
+    }
+  }
+}
+
+void MatvecF32(const MatvecArgs& args) {
+  switch (args.weights.type) {
+    case TensorType::kF32:
+      return MatvecPlain<float>(args);
+    case TensorType::kF16:
+      return MatvecPlain<hwy::float16_t>(args);
+    case TensorType::kBF16:
+      return MatvecPlain<hwy::bfloat16_t>(args);
+    default:
+      break;
+  }
+  const DecodeFn decode = DecoderOf(args.weights.type);
+  const TensorTypeSize& size = size_of(args.weights.type);
+  alignas(64) float unit[kUnit];
+  for (std::size_t r = args.row_begin; r < args.row_end; ++r) {
+    const std::uint8_t* row = args.weights.row(r);
+    float sums[kMatvecTokens] = {};
+    for (std::size_t c = 0; c < args.weights.columns; c += kUnit) {
+      const std::size_t count = HWY_MIN(kUnit, args.weights.columns - c);
+      decode(row + c / size.block_size * size.block_bytes, unit, count);
+      for (std::size_t t = 0; t < args.x.tokens; ++t) {
+        sums[t] += DotPlain(unit, args.x.f32 + t * args.x.f32_stride + c, count);
+      }
+    }
+    for (std::size_t t = 0; t < args.x.tokens; ++t) {
+      args.y[t * args.y_stride + r] = args.weights.scale * sums[t];
+    }
+  }
+}
+
+}  // namespace BRINK_ISA
+}  // namespace brink
+BRINK_AFTER_ISA()

@@ -1,0 +1,269 @@
+#ifndef BRINK_CPU_PRODUCT_IMPL_H_
+#define BRINK_CPU_PRODUCT_IMPL_H_
+
+#include <algorithm>
+#include <cstring>
+
+#include "brink/core/error.h"
+#include "brink/core/half.h"
+#include "brink/cpu/product.h"
+
+namespace brink {
+namespace product_detail {
+
+inline std::size_t units_of(std::size_t columns) { return (columns + kUnit - 1) / kUnit; }
+
+/// Bytes of weights per work item of a matrix-vector product: some microseconds' worth, so that a
+/// slow thread holds up the others little and claiming an item costs nothing.
+inline constexpr std::size_t kItemBytes = 32 * 1024;
+
+inline std::size_t index_of(TensorType type) { return static_cast<std::size_t>(type); }
+
+}  // namespace product_detail
+
+void ActivationBuffer::assign(const float* x, std::size_t stride, std::size_t tokens,
+                              std::size_t columns, Activations activations) {
+  x_ = x;
+  stride_ = stride;
+  tokens_ = tokens;
+  columns_ = columns;
+  activations_ = activations;
+  have_rows_f32_ = have_panels_f32_ = have_panels_bf16_ = false;
+  have_rows_q8_[0] = have_rows_q8_[1] = have_panels_q8_[0] = have_panels_q8_[1] = false;
+}
+
+const ActivationRows& ActivationBuffer::rows_f32(const Kernels& kernels) {
+  if (have_rows_f32_) return rows_f32_;
+  rows_f32_ = {.tokens = tokens_, .columns = columns_, .f32 = x_, .f32_stride = stride_, .q8 = {}};
+  if (activations_ == Activations::kBf16) {
+    rounded_rows_.reserve_discarding(tokens_ * columns_);
+    bf16_units_.reserve_discarding(columns_);
+    for (std::size_t t = 0; t < tokens_; ++t) {
+      kernels.round_bf16(x_ + t * stride_, columns_, bf16_units_.data());
+      kernels.decode[product_detail::index_of(TensorType::kBF16)](
+          reinterpret_cast<const std::uint8_t*>(bf16_units_.data()),
+          rounded_rows_.data() + t * columns_, columns_);
+    }
+    rows_f32_.f32 = rounded_rows_.data();
+    rows_f32_.f32_stride = columns_;
+  }
+  have_rows_f32_ = true;
+  return rows_f32_;
+}
+
+Q8Row ActivationBuffer::Q8Storage::reserve(std::size_t values, std::uint32_t block) {
+  q.reserve_discarding(values);
+  scales.reserve_discarding(values / block);
+  sums16.reserve_discarding(values / 16);
+  sums32.reserve_discarding(values / 32);
+  sums4.reserve_discarding(values / 4);
+  return {q.data(), scales.data(), sums16.data(), sums32.data(), sums4.data()};
+}
+
+const ActivationRows& ActivationBuffer::rows_q8(const Kernels& kernels, std::uint32_t block) {
+  const std::size_t w = which(block);
+  if (have_rows_q8_[w]) return rows_q8_[w];
+  const Q8Row first = q8_rows_[w].reserve(tokens_ * columns_, block);
+  for (std::size_t t = 0; t < tokens_; ++t) {
+    const std::size_t at = t * columns_;
+    kernels.quantize_q8(x_ + t * stride_, columns_, block,
+                        {first.q + at, first.scales + at / block, first.sums16 + at / 16,
+                         first.sums32 + at / 32, first.sums4 + at / 4});
+  }
+  rows_q8_[w] = {
+      .tokens = tokens_, .columns = columns_, .f32 = nullptr, .f32_stride = 0, .q8 = first};
+  have_rows_q8_[w] = true;
+  return rows_q8_[w];
+}
+
+const ActivationPanels& ActivationBuffer::panels_f32(ThreadPool& pool) {
+  if (have_panels_f32_) return panels_f32_;
+  const std::size_t units = product_detail::units_of(columns_);
+  f32_units_.reserve_discarding(units * tokens_ * kUnit);
+  pool.run(tokens_, [&](std::size_t t, unsigned) {
+    for (std::size_t u = 0; u < units; ++u) {
+      const std::size_t count = std::min(kUnit, columns_ - u * kUnit);
+      float* to = f32_units_.data() + (u * tokens_ + t) * kUnit;
+      std::memcpy(to, x_ + t * stride_ + u * kUnit, count * sizeof(float));
+      std::memset(to + count, 0, (kUnit - count) * sizeof(float));
+    }
+  });
+  panels_f32_ = {.tokens = tokens_, .columns = columns_, .f32 = f32_units_.data()};
+  have_panels_f32_ = true;
+  return panels_f32_;
+}
+
+const ActivationPanels& ActivationBuffer::panels_bf16(ThreadPool& pool, const Kernels& kernels) {
+  if (have_panels_bf16_) return panels_bf16_;
+  const std::size_t units = product_detail::units_of(columns_);
+  bf16_units_.reserve_discarding(units * tokens_ * kUnit);
+  pool.run(tokens_, [&](std::size_t t, unsigned) {
+    for (std::size_t u = 0; u < units; ++u) {
+      const std::size_t count = std::min(kUnit, columns_ - u * kUnit);
+      std::uint16_t* to = bf16_units_.data() + (u * tokens_ + t) * kUnit;
+      kernels.round_bf16(x_ + t * stride_ + u * kUnit, count, to);
+      std::memset(to + count, 0, (kUnit - count) * sizeof(std::uint16_t));
+    }
+  });
+  panels_bf16_ = {.tokens = tokens_, .columns = columns_, .bf16 = bf16_units_.data()};
+  have_panels_bf16_ = true;
+  return panels_bf16_;
+}
+
+const ActivationPanels& ActivationBuffer::panels_q8(ThreadPool& pool, const Kernels& kernels,
+                                                    std::uint32_t block) {
+  const std::size_t w = which(block);
+  if (have_panels_q8_[w]) return panels_q8_[w];
+  const std::size_t units = product_detail::units_of(columns_);
+  const std::size_t per_unit = kUnit / block;
+  PanelStorage& storage = q8_units_[w];
+  storage.q.reserve_discarding(units * tokens_ * kUnit * kernels.q8_panel_bytes);
+  storage.scales.reserve_discarding(units * tokens_ * per_unit);
+  storage.sums16.reserve_discarding(units * tokens_ * (kUnit / 16));
+  storage.sums32.reserve_discarding(units * tokens_ * (kUnit / 32));
+  pool.run(tokens_, [&](std::size_t t, unsigned) {
+    std::int8_t q[kUnit];
+    std::int32_t sums4[kUnit / 4];
+    for (std::size_t u = 0; u < units; ++u) {
+      const std::size_t count = std::min(kUnit, columns_ - u * kUnit);
+      const std::size_t at = u * tokens_ + t;
+      const Q8Row row = {q, storage.scales.data() + at * per_unit,
+                         storage.sums16.data() + at * (kUnit / 16),
+                         storage.sums32.data() + at * (kUnit / 32), sums4};
+      if (count < kUnit) {
+        std::fill_n(row.scales, per_unit, 0.0f);
+        std::fill_n(row.sums16, kUnit / 16, 0.0f);
+        std::fill_n(row.sums32, kUnit / 32, 0.0f);
+      }
+      kernels.quantize_q8(x_ + t * stride_ + u * kUnit, count, block, row);
+      kernels.pack_q8(q, count, storage.q.data() + at * kUnit * kernels.q8_panel_bytes);
+    }
+  });
+  panels_q8_[w] = {.tokens = tokens_,
+                   .columns = columns_,
+                   .f32 = nullptr,
+                   .bf16 = nullptr,
+                   .q8 = storage.q.data(),
+                   .scales = storage.scales.data(),
+                   .sums16 = storage.sums16.data(),
+                   .sums32 = storage.sums32.data()};
+  have_panels_q8_[w] = true;
+  return panels_q8_[w];
+}
+
+std::size_t ActivationBuffer::bytes() const {
+  std::size_t sum = rounded_rows_.bytes() + f32_units_.bytes() + bf16_units_.bytes();
+  for (std::size_t w = 0; w < 2; ++w) {
+    const Q8Storage& r = q8_rows_[w];
+    const PanelStorage& p = q8_units_[w];
+    sum += r.q.bytes() + r.scales.bytes() + r.sums16.bytes() + r.sums32.bytes() + r.sums4.bytes();
+    sum += p.q.bytes() + p.scales.bytes() + p.sums16.bytes() + p.sums32.bytes();
+  }
+  return sum;
+}
+
+namespace product_detail {
+
+inline void multiply_few(ThreadPool& pool, const Kernels& kernels,
+                         std::span<const Product> products, ActivationBuffer& x) {
+  // Forms are made before the region: the rows are short.
+  std::size_t items = 0;
+  constexpr std::size_t kMaxProducts = 8;
+  struct Part {
+    const ActivationRows* x;
+    void (*kernel)(const MatvecArgs&);
+    std::size_t rows_per_item;
+    std::size_t first_item;
+  } parts[kMaxProducts];
+  for (std::size_t i = 0; i < products.size(); ++i) {
+    const WeightMatrix& w = products[i].weights;
+    const std::uint32_t block = format_of(w.type).q8_block;
+    const bool q8 = x.activations() == Activations::kQ8 && block != 0;
+    parts[i].x = q8 ? &x.rows_q8(kernels, block) : &x.rows_f32(kernels);
+    parts[i].kernel = q8 ? kernels.matvec_q8[index_of(w.type)] : kernels.matvec_f32;
+    const std::size_t row = std::max<std::size_t>(1, w.bytes_per_row());
+    parts[i].rows_per_item = std::max<std::size_t>(1, kItemBytes / row);
+    parts[i].first_item = items;
+    items += (w.rows + parts[i].rows_per_item - 1) / parts[i].rows_per_item;
+  }
+  pool.run(items, [&](std::size_t item, unsigned) {
+    std::size_t i = products.size() - 1;
+    while (parts[i].first_item > item) --i;
+    const Product& p = products[i];
+    MatvecArgs args;
+    args.weights = p.weights;
+    args.x = *parts[i].x;
+    args.row_begin = (item - parts[i].first_item) * parts[i].rows_per_item;
+    args.row_end = std::min(p.weights.rows, args.row_begin + parts[i].rows_per_item);
+    args.y = p.y;
+    args.y_stride = p.y_stride;
+    parts[i].kernel(args);
+  });
+}
+
+inline void multiply_many(ThreadPool& pool, const Kernels& kernels,
+                          std::span<const Product> products, ActivationBuffer& x,
+                          ProductScratch& scratch) {
+  constexpr std::size_t kMaxProducts = 8;
+  const std::size_t per_thread = (kernels.matmul_scratch_bytes(x.tokens()) + 63) / 64 * 64;
+  scratch.bytes.reserve_discarding(per_thread * pool.threads());
+  std::size_t items = 0;
+  struct Part {
+    const ActivationPanels* x;
+    void (*kernel)(const MatmulArgs&);
+    std::size_t first_item;
+  } parts[kMaxProducts];
+  for (std::size_t i = 0; i < products.size(); ++i) {
+    const WeightMatrix& w = products[i].weights;
+    const std::uint32_t block = format_of(w.type).q8_block;
+    if (x.activations() == Activations::kBf16) {
+      parts[i].x = &x.panels_bf16(pool, kernels);
+      parts[i].kernel = kernels.matmul_bf16;
+    } else if (x.activations() == Activations::kQ8 && block != 0) {
+      parts[i].x = &x.panels_q8(pool, kernels, block);
+      parts[i].kernel = kernels.matmul_q8[index_of(w.type)];
+    } else {
+      parts[i].x = &x.panels_f32(pool);
+      parts[i].kernel = kernels.matmul_f32;
+    }
+    parts[i].first_item = items;
+    items += (w.rows + kernels.panel_rows - 1) / kernels.panel_rows;
+  }
+  pool.run(items, [&](std::size_t item, unsigned thread) {
+    std::size_t i = products.size() - 1;
+    while (parts[i].first_item > item) --i;
+    const Product& p = products[i];
+    MatmulArgs args;
+    args.weights = p.weights;
+    args.x = *parts[i].x;
+    args.row_begin = (item - parts[i].first_item) * kernels.panel_rows;
+    args.row_end = std::min(p.weights.rows, args.row_begin + kernels.panel_rows);
+    args.y = p.y;
+    args.y_stride = p.y_stride;
+    args.scratch = scratch.bytes.data() + thread * per_thread;
+    parts[i].kernel(args);
+  });
+}
+
+}  // namespace product_detail
+
+void multiply(ThreadPool& pool, const Kernels& kernels, std::span<const Product> products,
+              ActivationBuffer& x, ProductScratch& scratch) {
+  if (products.empty() || x.tokens() == 0) return;
+  if (products.size() > 8) throw Error("multiply: more than 8 products share their activations");
+  for (const Product& p : products) {
+    if (p.weights.columns != x.columns()) {
+      throw Error("multiply: weights have " + std::to_string(p.weights.columns) +
+                  " columns, activations " + std::to_string(x.columns()));
+    }
+  }
+  if (x.tokens() <= kMatvecTokens) {
+    product_detail::multiply_few(pool, kernels, products, x);
+  } else {
+    product_detail::multiply_many(pool, kernels, products, x, scratch);
+  }
+}
+
+}  // namespace brink
+
+#endif  // BRINK_CPU_PRODUCT_IMPL_H_

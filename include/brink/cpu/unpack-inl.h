@@ -1,0 +1,205 @@
+// Unpack steps: what a format has to say about itself so that the frames (decoding, matrix-vector
+// and matrix-matrix products) can be written once. Included once per pass by kernels-inl.h.
+//
+// A specialisation of Unpack<T> has
+//   kBlock    weights per block
+//   kGroup    weights per scale, 16 or 32 (a block with one scale for more repeats it)
+//   kOffset   the quant stored is q + kOffset, so that it is unsigned
+//   kHasMin   whether there is a minimum
+//   kSigned   quants are int8 of the full range instead of 0..127
+//   Scales()  scales[g] and mins[g] of a block such that each weight is exactly
+//             scales[g] * float(q - kOffset) - mins[g], each operation rounded
+//   Quants()  Lanes(d) consecutive quants from weight k on; Lanes(d) is 16, 32 or 64 and divides k
+//             and the block
+// Formats are described in docs/formats.md.
+
+BRINK_BEFORE_ISA()
+namespace brink {
+namespace BRINK_ISA {
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <TensorType T>
+struct Unpack;
+
+// Builds vectors of 64 from the halves that formats lay out in runs of 32.
+template <class Format>
+struct UnpackBy32 {
+  template <class D8>
+  static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
+                                       std::size_t k) {
+    if constexpr (hn::MaxLanes(D8()) == 64) {
+      const hn::Half<D8> half;
+      return hn::Combine(d, Format::Run(half, block, k + 32), Format::Run(half, block, k));
+    } else {
+      return Format::Run(d, block, k);
+    }
+  }
+};
+
+// The 32-weight formats store weight i and i + 16 in the low and high nibble of byte i.
+template <class D8>
+HWY_INLINE hn::Vec<D8> NibblePairs16(D8 d, const std::uint8_t* HWY_RESTRICT qs, std::size_t k) {
+  const hn::Half<D8> half;
+  if constexpr (hn::MaxLanes(D8()) == 32) {
+    const auto bytes = hn::LoadU(half, qs);
+    return hn::Combine(d, hn::ShiftRight<4>(bytes), hn::And(bytes, hn::Set(half, 15)));
+  } else {
+    const auto bytes = hn::LoadU(d, qs);
+    return k == 0 ? hn::And(bytes, hn::Set(d, 15)) : hn::ShiftRight<4>(bytes);
+  }
+}
+
+// bits[i] ? value : 0 for Lanes(d) consecutive bits.
+template <class D8>
+HWY_INLINE hn::Vec<D8> BitsToBytes(D8 d, const std::uint8_t* HWY_RESTRICT bits,
+                                   std::uint8_t value) {
+  return hn::IfThenElseZero(hn::LoadMaskBits(d, bits), hn::Set(d, value));
+}
+
+template <>
+struct Unpack<TensorType::kQ4_0> {
+  static constexpr std::size_t kBlock = 32, kGroup = 32;
+  static constexpr int kOffset = 8;
+  static constexpr bool kHasMin = false, kSigned = false;
+
+  static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT block, float* HWY_RESTRICT scales,
+                                float* HWY_RESTRICT) {
+    scales[0] = LoadF16(block);
+  }
+  template <class D8>
+  static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
+                                       std::size_t k) {
+    return NibblePairs16(d, block + 2, k);
+  }
+};
+
+template <>
+struct Unpack<TensorType::kQ4_1> {
+  static constexpr std::size_t kBlock = 32, kGroup = 32;
+  static constexpr int kOffset = 0;
+  static constexpr bool kHasMin = true, kSigned = false;
+
+  static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT block, float* HWY_RESTRICT scales,
+                                float* HWY_RESTRICT mins) {
+    scales[0] = LoadF16(block);
+    mins[0] = -LoadF16(block + 2);
+  }
+  template <class D8>
+  static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
+                                       std::size_t k) {
+    return NibblePairs16(d, block + 4, k);
+  }
+};
+
+template <>
+struct Unpack<TensorType::kQ5_0> {
+  static constexpr std::size_t kBlock = 32, kGroup = 32;
+  static constexpr int kOffset = 16;
+  static constexpr bool kHasMin = false, kSigned = false;
+
+  static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT block, float* HWY_RESTRICT scales,
+                                float* HWY_RESTRICT) {
+    scales[0] = LoadF16(block);
+  }
+  template <class D8>
+  static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
+                                       std::size_t k) {
+    return hn::Or(NibblePairs16(d, block + 6, k), BitsToBytes(d, block + 2 + k / 8, 16));
+  }
+};
+
+template <>
+struct Unpack<TensorType::kQ5_1> {
+  static constexpr std::size_t kBlock = 32, kGroup = 32;
+  static constexpr int kOffset = 0;
+  static constexpr bool kHasMin = true, kSigned = false;
+
+  static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT block, float* HWY_RESTRICT scales,
+                                float* HWY_RESTRICT mins) {
+    scales[0] = LoadF16(block);
+    mins[0] = -LoadF16(block + 2);
+  }
+  template <class D8>
+  static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
+                                       std::size_t k) {
+    return hn::Or(NibblePairs16(d, block + 8, k), BitsToBytes(d, block + 4 + k / 8, 16));
+  }
+};
+
+template <>
+struct Unpack<TensorType::kQ8_0> {
+  static constexpr std::size_t kBlock = 32, kGroup = 32;
+  static constexpr int kOffset = 0;
+  static constexpr bool kHasMin = false, kSigned = true;
+
+  static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT block, float* HWY_RESTRICT scales,
+                                float* HWY_RESTRICT) {
+    scales[0] = LoadF16(block);
+  }
+  template <class D8>
+  static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
+                                       std::size_t k) {
+    return hn::LoadU(d, block + 2 + k);
+  }
+};
+
+// The 16 levels of the IQ4 formats.
+template <class D8>
+HWY_INLINE hn::Vec<D8> Iq4Levels(D8 d, hn::Vec<D8> indices) {
+  alignas(16) static constexpr std::int8_t kLevels[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                                          1,    13,   25,  38,  53,  69,  89,  113};
+  const hn::RebindToSigned<D8> di8;
+  return hn::TableLookupBytes(hn::BitCast(d, hn::LoadDup128(di8, kLevels)), indices);
+}
+
+template <>
+struct Unpack<TensorType::kIQ4_NL> {
+  static constexpr std::size_t kBlock = 32, kGroup = 32;
+  static constexpr int kOffset = 0;
+  static constexpr bool kHasMin = false, kSigned = true;
+
+  static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT block, float* HWY_RESTRICT scales,
+                                float* HWY_RESTRICT) {
+    scales[0] = LoadF16(block);
+  }
+  template <class D8>
+  static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
+                                       std::size_t k) {
+    return Iq4Levels(d, NibblePairs16(d, block + 2, k));
+  }
+};
+
+template <>
+struct Unpack<TensorType::kIQ4_XS> : UnpackBy32<Unpack<TensorType::kIQ4_XS>> {
+  static constexpr std::size_t kBlock = 256, kGroup = 32;
+  static constexpr int kOffset = 0;
+  static constexpr bool kHasMin = false, kSigned = true;
+
+  static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT block, float* HWY_RESTRICT scales,
+                                float* HWY_RESTRICT) {
+    // 8 scales of 6 bits: nibbles of scales_l, 2-bit fields of scales_h. Spread both to bytes.
+    const std::uint64_t high = LoadAs<std::uint16_t>(block + 2);
+    const std::uint64_t low = LoadAs<std::uint32_t>(block + 4);
+    std::uint64_t l = (low | low << 16) & 0x0000FFFF0000FFFFu;
+    l = (l | l << 8) & 0x00FF00FF00FF00FFu;
+    l = (l | l << 4) & 0x0F0F0F0F0F0F0F0Fu;
+    std::uint64_t h = (high | high << 24) & 0x000000FF000000FFu;
+    h = (h | h << 12) & 0x000F000F000F000Fu;
+    h = (h | h << 6) & 0x0303030303030303u;
+    alignas(8) std::int8_t biased[8];
+    const std::uint64_t six = l | h << 4;
+    // six - 32 in every byte: no borrow crosses bytes when bit 7 is set first.
+    const std::uint64_t minus32 =
+        ((six | 0x8080808080808080u) - 0x2020202020202020u) ^ 0x8080808080808080u;
+    std::memcpy(biased, &minus32, 8);
+    ScaleBytes<8>(biased, LoadF16(block), scales);
+  }
+  template <class D8>
+  static HWY_INLINE hn::Vec<D8> Run(D8 d, const std::uint8_t* HWY_RESTRICT block, std::size_t k) {
+    return Iq4Levels(d, NibblePairs16(d, block + 8 + k / 32 * 16, k % 32));
+  }
+};
+
+}  // namespace BRINK_ISA
+}  // namespace brink
+BRINK_AFTER_ISA()
