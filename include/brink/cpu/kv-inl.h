@@ -1,0 +1,172 @@
+// Rows of the KV cache: f32, f16 and Q8_0 (blocks of 32 values: f16 scale, 32 int8). Stored once,
+// converted to f32 wherever attention reads them. Included once per pass, after simd-inl.h.
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "brink/core/half.h"
+#include "brink/cpu/kernels.h"
+#include "hwy/highway.h"
+
+BRINK_BEFORE_ISA()
+namespace brink {
+namespace BRINK_ISA {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// The widest vector here: attention keeps as many vectors as one has lanes in registers.
+using Lane16 = hn::CappedTag<float, 16>;
+inline constexpr std::size_t kLanes = hn::MaxLanes(Lane16());
+using LaneVec = hn::Vec<Lane16>;
+
+inline constexpr std::size_t kQ8KvBlock = 32;
+inline constexpr std::size_t kQ8KvBytes = 34;
+// Largest scale of a block: the largest finite f16.
+inline constexpr float kMaxF16 = 65504.0f;
+
+// Conversions between f16 and f32 in hardware; else in integers, as Highway's own for these targets
+// lose infinities and do not round to nearest.
+#if (HWY_ARCH_X86 && HWY_TARGET != HWY_SSE4 && !defined(HWY_DISABLE_F16C)) || HWY_ARCH_ARM_A64
+#define BRINK_NATIVE_F16 1
+#else
+#define BRINK_NATIVE_F16 0
+#endif
+
+// The first `count` < kLanes values at p, zeros after them; never reads past them.
+HWY_INLINE LaneVec LoadFirst(Lane16 d, const float* p, std::size_t count) {
+  HWY_ALIGN float values[kLanes] = {};
+  std::memcpy(values, p, count * sizeof(float));
+  return hn::Load(d, values);
+}
+
+HWY_INLINE void StoreFirst(LaneVec v, Lane16 d, float* p, std::size_t count) {
+  HWY_ALIGN float values[kLanes];
+  hn::Store(v, d, values);
+  std::memcpy(p, values, count * sizeof(float));
+}
+
+// f16 at any address; subnormals exact, infinities and NaN kept.
+HWY_INLINE LaneVec LoadHalves(Lane16 d, const std::uint8_t* p) {
+#if BRINK_NATIVE_F16
+  const hn::Rebind<std::uint16_t, Lane16> d16;
+  const hn::Rebind<hwy::float16_t, Lane16> dh;
+  const auto bits = hn::LoadU(d16, reinterpret_cast<const std::uint16_t*>(p));
+  return hn::PromoteTo(d, hn::BitCast(dh, bits));
+#else
+  const hn::RebindToUnsigned<Lane16> du;
+  const hn::Rebind<std::uint16_t, Lane16> d16;
+  const auto bits = hn::PromoteTo(du, hn::LoadU(d16, reinterpret_cast<const std::uint16_t*>(p)));
+  const auto magnitude = hn::ShiftLeft<13>(hn::And(bits, hn::Set(du, 0x7fffu)));
+  const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(du, 0x8000u)));
+  // Read with the wrong exponent bias and multiplied by the difference: exact, and subnormals of
+  // f16 come out as the normal numbers they are.
+  const auto scaled = hn::BitCast(du, hn::Mul(hn::BitCast(d, magnitude), hn::Set(d, 0x1p112f)));
+  const auto finite = hn::Lt(hn::BitCast(hn::RebindToSigned<Lane16>(), magnitude),
+                             hn::Set(hn::RebindToSigned<Lane16>(), 0x0f800000));
+  const auto special = hn::Or(magnitude, hn::Set(du, 0x7f800000u));
+  const auto chosen = hn::IfThenElse(hn::RebindMask(du, finite), scaled, special);
+  return hn::BitCast(d, hn::Or(sign, chosen));
+#endif
+}
+
+// Rounds to nearest even; `count` <= kLanes halves are written.
+HWY_INLINE void StoreHalves(LaneVec v, Lane16 d, std::uint8_t* p, std::size_t count) {
+  HWY_ALIGN std::uint16_t halves[kLanes];
+#if BRINK_NATIVE_F16
+  const hn::Rebind<std::uint16_t, Lane16> d16;
+  const hn::Rebind<hwy::float16_t, Lane16> dh;
+  hn::Store(hn::BitCast(d16, hn::DemoteTo(dh, v)), d16, halves);
+  (void)d;
+#else
+  HWY_ALIGN float values[kLanes];
+  hn::Store(v, d, values);
+  for (std::size_t i = 0; i < kLanes; ++i) halves[i] = f32_to_f16(values[i]);
+#endif
+  std::memcpy(p, halves, count * sizeof(std::uint16_t));
+}
+
+// kLanes values of a cached row from value `i` (a multiple of kLanes) on.
+template <KvType kType>
+HWY_INLINE LaneVec LoadKv(Lane16 d, const std::uint8_t* row, std::size_t i) {
+  if constexpr (kType == KvType::kF32) {
+    return hn::LoadU(d, reinterpret_cast<const float*>(row) + i);
+  } else if constexpr (kType == KvType::kF16) {
+    return LoadHalves(d, row + i * sizeof(std::uint16_t));
+  } else {
+    const std::uint8_t* block = row + i / kQ8KvBlock * kQ8KvBytes;
+    const hn::RebindToSigned<Lane16> di;
+    const hn::Rebind<std::int8_t, Lane16> d8;
+    const auto q = hn::LoadU(
+        d8, reinterpret_cast<const std::int8_t*>(block + sizeof(std::uint16_t)) + i % kQ8KvBlock);
+    return hn::Mul(hn::Set(d, LoadF16(block)), hn::ConvertTo(d, hn::PromoteTo(di, q)));
+  }
+}
+
+// The last values of a row whose length is no multiple of kLanes (never so for Q8_0): `count` of
+// them, zeros after them.
+template <KvType kType>
+HWY_INLINE LaneVec LoadKvFirst(Lane16 d, const std::uint8_t* row, std::size_t i,
+                               std::size_t count) {
+  if constexpr (kType == KvType::kF32) {
+    return LoadFirst(d, reinterpret_cast<const float*>(row) + i, count);
+  } else {
+    HWY_ALIGN std::uint8_t halves[kLanes * sizeof(std::uint16_t)] = {};
+    std::memcpy(halves, row + i * sizeof(std::uint16_t), count * sizeof(std::uint16_t));
+    return LoadHalves(d, halves);
+  }
+}
+
+// One block of 32: the scale is max|x| / 127 rounded to f16, and the quants are made for that
+// rounded scale. A NaN or infinity among the values makes the scale NaN: it must not vanish.
+HWY_INLINE void StoreQ8KvBlock(const float* HWY_RESTRICT x, std::uint8_t* HWY_RESTRICT block) {
+  const Lane16 d;
+  const hn::RebindToSigned<Lane16> di;
+  // Magnitudes compare as integers as they do as floats, with infinity and NaN above all numbers.
+  auto most = hn::Zero(di);
+  for (std::size_t i = 0; i < kQ8KvBlock; i += kLanes) {
+    most = hn::Max(most, hn::And(hn::BitCast(di, hn::LoadU(d, x + i)), hn::Set(di, 0x7fffffff)));
+  }
+  const std::int32_t most_bits = hn::GetLane(hn::MaxOfLanes(di, most));
+  std::uint16_t scale_bits = 0x7e00;
+  std::memset(block + sizeof(scale_bits), 0, kQ8KvBlock);
+  if (most_bits < 0x7f800000) {
+    float largest;
+    std::memcpy(&largest, &most_bits, sizeof(largest));
+    scale_bits = f32_to_f16(HWY_MIN(largest / 127.0f, kMaxF16));
+    const float scale = f16_to_f32(scale_bits);
+    if (scale > 0.0f) {
+      for (std::size_t i = 0; i < kQ8KvBlock; i += kLanes) {
+        // Beyond 127 only by rounding of the scale, or where the scale is at its limit.
+        const auto ratio = hn::Div(hn::LoadU(d, x + i), hn::Set(d, scale));
+        const auto q =
+            hn::NearestInt(hn::Min(hn::Max(ratio, hn::Set(d, -127.0f)), hn::Set(d, 127.0f)));
+        const hn::Rebind<std::int8_t, Lane16> d8;
+        hn::StoreU(hn::DemoteTo(d8, q), d8,
+                   reinterpret_cast<std::int8_t*>(block + sizeof(scale_bits)) + i);
+      }
+    }
+  }
+  std::memcpy(block, &scale_bits, sizeof(scale_bits));
+}
+
+void KvStore(const float* x, std::size_t dim, KvType type, void* row) {
+  const Lane16 d;
+  std::uint8_t* out = static_cast<std::uint8_t*>(row);
+  if (type == KvType::kF32) {
+    std::memcpy(out, x, dim * sizeof(float));
+  } else if (type == KvType::kF16) {
+    std::size_t i = 0;
+    for (; i + kLanes <= dim; i += kLanes) StoreHalves(hn::LoadU(d, x + i), d, out + 2 * i, kLanes);
+    if (i < dim) StoreHalves(LoadFirst(d, x + i, dim - i), d, out + 2 * i, dim - i);
+  } else {
+    for (std::size_t i = 0; i < dim / kQ8KvBlock; ++i) {
+      StoreQ8KvBlock(x + i * kQ8KvBlock, out + i * kQ8KvBytes);
+    }
+  }
+}
+
+#undef BRINK_NATIVE_F16
+
+}  // namespace BRINK_ISA
+}  // namespace brink
+BRINK_AFTER_ISA()
