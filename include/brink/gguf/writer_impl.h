@@ -131,9 +131,9 @@ void GgufWriter::declare(std::string_view name, TensorType type,
   std::uint64_t bytes = 0;
   const std::string problem = gguf_detail::shape_problem(size_of(type), shape, bytes);
   if (!problem.empty()) fail(problem);
-  if (!names_.emplace(name).second) fail("tensor is declared twice");
   // So that neither sums nor padding can overflow; far beyond any file system.
   if (bytes > writer_detail::kMaxDataBytes - data_bytes_) fail("the file would be too large");
+  if (!names_.emplace(name).second) fail("tensor is declared twice");
   data_bytes_ += bytes;
   tensors_.push_back({std::string(name), type, {shape.begin(), shape.end()}, bytes});
 }
