@@ -17,7 +17,7 @@ void Decode(const std::uint8_t* HWY_RESTRICT blocks, float* HWY_RESTRICT out, st
   alignas(16) std::uint8_t quants[16];
   for (std::size_t i = 0; i < count; i += Format::kBlock, blocks += kBytes) {
     Format::Scales(blocks, scales, mins);
-    BRINK_UNROLL(16)
+    BRINK_UNROLL_LOOP(16)
     for (std::size_t k = 0; k < Format::kBlock; k += 16) {
       hn::Store(Format::Quants(d8, blocks, k), d8, quants);
       const auto scale = hn::Set(df, scales[k / Format::kGroup]);

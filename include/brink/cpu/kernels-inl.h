@@ -2,20 +2,22 @@
 // BRINK_PASS_INCLUDE. The files below have no guard: each is wanted exactly once per pass, in this
 // order.
 
-#include "brink/cpu/activations-inl.h"
-#include "brink/cpu/attention-inl.h"
-#include "brink/cpu/decode-inl.h"
-#include "brink/cpu/kv-inl.h"
-#include "brink/cpu/matmul-inl.h"
-#include "brink/cpu/matmul_unpack-inl.h"
-#include "brink/cpu/matvec-inl.h"
-#include "brink/cpu/ops-inl.h"
+// clang-format off
+#include "hwy/highway.h"
 #include "brink/cpu/simd-inl.h"
 #include "brink/cpu/unpack-inl.h"
-#include "brink/cpu/unpack_i_quants-inl.h"
 #include "brink/cpu/unpack_k-inl.h"
+#include "brink/cpu/unpack_i_quants-inl.h"
 #include "brink/cpu/unpack_small-inl.h"
-#include "hwy/highway.h"
+#include "brink/cpu/decode-inl.h"
+#include "brink/cpu/kv-inl.h"
+#include "brink/cpu/ops-inl.h"
+#include "brink/cpu/attention-inl.h"
+#include "brink/cpu/activations-inl.h"
+#include "brink/cpu/matvec-inl.h"
+#include "brink/cpu/matmul_unpack-inl.h"
+#include "brink/cpu/matmul-inl.h"
+// clang-format on
 
 BRINK_BEFORE_ISA()
 namespace brink {

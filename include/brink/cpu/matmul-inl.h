@@ -56,11 +56,11 @@ HWY_INLINE void Q8TileTokens(const Q8Tile& tile, std::size_t groups,
 #endif
     }
     const std::int32_t* HWY_RESTRICT words = tile.words + g * kWords * kPanelRows;
-    BRINK_UNROLL(16)
+    BRINK_UNROLL_LOOP(16)
     for (std::size_t k = 0; k < kWords; ++k) {
       const auto w0 = hn::Load(d, words + k * kPanelRows);
       const auto w1 = hn::Load(d, words + k * kPanelRows + kRowLanes);
-      BRINK_UNROLL(8)
+      BRINK_UNROLL_LOOP(8)
       for (std::size_t t = 0; t < kTokens; ++t) {
         const auto xs =
             hn::Set(d, LoadAs<std::int32_t>(reinterpret_cast<const std::uint8_t*>(x + t * kUnit) +
@@ -73,7 +73,7 @@ HWY_INLINE void Q8TileTokens(const Q8Tile& tile, std::size_t groups,
       const auto scale = hn::Load(df, tile.scales + g * kPanelRows + p * kRowLanes);
       hn::Vec<RowFloats> min;
       if constexpr (kHasMin) min = hn::Load(df, tile.mins + g * kPanelRows + p * kRowLanes);
-      BRINK_UNROLL(8)
+      BRINK_UNROLL_LOOP(8)
       for (std::size_t t = 0; t < kTokens; ++t) {
         const auto v = hn::ConvertTo(df, dot[t][p]);
         if constexpr (kScalePer32) {
@@ -210,7 +210,7 @@ HWY_INLINE void FloatTileTokens(const std::int32_t* HWY_RESTRICT tile, std::size
   for (std::size_t k = 0; k < words; ++k) {
     const auto w0 = hn::Load(d, tile + k * kPanelRows);
     const auto w1 = hn::Load(d, tile + k * kPanelRows + kRowLanes);
-    BRINK_UNROLL(8)
+    BRINK_UNROLL_LOOP(8)
     for (std::size_t t = 0; t < kTokens; ++t) {
       const auto xs = hn::Set(d, LoadAs<std::int32_t>(x + t * kTokenBytes + k * 4));
       if constexpr (kBf16) {

@@ -48,7 +48,7 @@ HWY_NOINLINE void UnpackUnit(const std::uint8_t* HWY_RESTRICT blocks, std::size_
   if (count < kUnit) std::memset(static_cast<void*>(&out), 0, sizeof(out));
   for (std::size_t b = 0; b < count / Format::kBlock; ++b, blocks += kBytes) {
     Format::Scales(blocks, out.scales + b * kGroups, out.mins + b * kGroups);
-    BRINK_UNROLL(16)
+    BRINK_UNROLL_LOOP(16)
     for (std::size_t k = 0; k < Format::kBlock; k += hn::Lanes(d8)) {
       const auto q = hn::Sub(hn::BitCast(ds8, Format::Quants(d8, blocks, k)),
                              hn::Set(ds8, static_cast<std::int8_t>(Format::kOffset)));

@@ -64,7 +64,7 @@ HWY_INLINE void MatvecUnit(const std::uint8_t* HWY_RESTRICT blocks, const Q8Row&
   if constexpr (!kWhole) {
     for (std::size_t g = 0; g < kGroups; ++g) scales[g] = mins[g] = 0.0f;
   }
-  BRINK_UNROLL(8)
+  BRINK_UNROLL_LOOP(8)
   for (std::size_t b = 0; b < weights / Format::kBlock; ++b) {
     Format::Scales(blocks + b * kBytes, scales + b * kGroupsPerBlock, mins + b * kGroupsPerBlock);
   }
@@ -74,7 +74,7 @@ HWY_INLINE void MatvecUnit(const std::uint8_t* HWY_RESTRICT blocks, const Q8Row&
   if constexpr (kQ8Block == 256) {
     hn::Vec<decltype(df)> unit[kTokens];
     for (std::size_t t = 0; t < kTokens; ++t) unit[t] = hn::Zero(df);
-    BRINK_UNROLL(16)
+    BRINK_UNROLL_LOOP(16)
     for (std::size_t k = 0; k < kUnit; k += hn::Lanes(d8)) {
       const auto q = QuantsAt<T>(d8, blocks, k);
       const auto scale = GroupScales<kGroup>(df, scales + k / kGroup);
@@ -132,7 +132,7 @@ HWY_INLINE void MatvecUnit(const std::uint8_t* HWY_RESTRICT blocks, const Q8Row&
         }
       }
       auto sum = hn::Zero(df);
-      BRINK_UNROLL(16)
+      BRINK_UNROLL_LOOP(16)
       for (std::size_t k = 0; k < weights; k += hn::Lanes(d8)) {
         const std::size_t at = t * columns + column + k;
         const auto q = QuantsAt<T>(d8, blocks, k);
