@@ -53,7 +53,7 @@ std::uint64_t walk(const GgufValue& value) {
   if (value.element_type() == GgufType::kArray)
     for (const GgufValue& element : value.elements()) sum += walk(element);
   for (const std::byte b : value.raw()) sum += std::to_integer<unsigned>(b);
-  return sum + value.to_string().size() + value.as_int().value_or(0 /* not an integer */) % 7 +
+  return sum + value.to_string().size() + value.as_uint().value_or(0) % 7 +
          (value.as_float().value_or(0) > 0 ? 1 : 0);
 }
 
