@@ -1,0 +1,78 @@
+// What the forward pass needs of a device: a few coarse operations. The pass says what is computed
+// and in which order; a backend owns every buffer and decides how.
+#ifndef BRINK_MODEL_BACKEND_H_
+#define BRINK_MODEL_BACKEND_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace brink {
+
+/// Consecutive tokens of one sequence within a batch.
+struct BatchSequence {
+  std::size_t first = 0;     ///< index of its first token in the batch
+  std::size_t count = 0;     ///< its tokens
+  std::size_t position = 0;  ///< position of the first of them in the sequence
+  /// KV pages of the sequence; page p holds positions [p * kKvPage, (p + 1) * kKvPage).
+  std::span<const std::uint32_t> pages;
+};
+
+/// What one run of the forward pass works on. The spans outlive the run.
+struct Batch {
+  std::span<const std::int32_t> tokens;      ///< ids, checked to be in the vocabulary
+  std::span<const BatchSequence> sequences;  ///< cover `tokens` in order
+  std::span<const std::uint32_t> outputs;    ///< tokens whose logits are wanted, ascending
+};
+
+/// Executes (or records) the operations of model/transformer.h. Between begin and end a backend
+/// holds one row per token of the batch: the residual stream x, the heads' q, k and v, and what
+/// attention gave. Layers are named by index; their weights were given at construction.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  /// Instruction set or device, for people.
+  virtual const char* name() const = 0;
+
+  /// Takes the batch: ids, positions (and their rotations), page tables.
+  virtual void begin(const Batch& batch) = 0;
+
+  /// x = row of the embedding matrix of each token.
+  virtual void embed() = 0;
+
+  /// n = norm(x); q, k, v = W n (+ bias), head norms where the layer has them; q and k rotated;
+  /// k and v written to the cache.
+  virtual void project_heads(std::size_t layer) = 0;
+
+  /// a = attention of q over the cached k and v of the token's sequence, up to its own position.
+  virtual void attend(std::size_t layer) = 0;
+
+  /// From here on only the rows of Batch::outputs.
+  virtual void keep_outputs() = 0;
+
+  /// x += W a (+ bias).
+  virtual void project_attention(std::size_t layer) = 0;
+
+  /// h = silu(W_gate n) * (W_up n), n = norm(x) (+ biases).
+  virtual void gate_up(std::size_t layer) = 0;
+
+  /// x += W_down h (+ bias).
+  virtual void down(std::size_t layer) = 0;
+
+  /// x += the chosen experts' feed-forward networks, weighted (+ the shared expert's, gated).
+  virtual void experts(std::size_t layer) = 0;
+
+  /// logits = W norm(x) (+ bias).
+  virtual void head() = 0;
+
+  /// Waits for the results: one row of `vocabulary` logits per output, valid until the next begin.
+  virtual std::span<const float> end() = 0;
+
+  /// Copies a whole KV page, all layers.
+  virtual void copy_page(std::uint32_t from, std::uint32_t to) = 0;
+};
+
+}  // namespace brink
+
+#endif  // BRINK_MODEL_BACKEND_H_

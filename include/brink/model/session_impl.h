@@ -1,0 +1,229 @@
+// Definitions of model/session.h.
+#ifndef BRINK_MODEL_SESSION_IMPL_H_
+#define BRINK_MODEL_SESSION_IMPL_H_
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "brink/core/error.h"
+#include "brink/cpu/backend.h"
+#include "brink/model/session.h"
+#include "brink/model/transformer.h"
+#include "brink/text/tokenizer.h"
+
+namespace brink {
+namespace session_detail {
+
+// Positions and pages are 32-bit; more than this is a mistake in a number.
+inline constexpr std::size_t kMaxContext = std::size_t{1} << 28;
+inline constexpr std::size_t kMaxSequences = std::size_t{1} << 16;
+inline constexpr std::size_t kMaxBatch = std::size_t{1} << 20;
+
+inline void check_range(const char* option, std::size_t value, std::size_t max) {
+  if (value == 0 || value > max)
+    throw Error(std::string("session option '") + option + "' is " + std::to_string(value) +
+                ", expected 1 to " + std::to_string(max));
+}
+
+inline SessionOptions checked(const SessionOptions& options) {
+  check_range("context", options.context, kMaxContext);
+  check_range("sequences", options.sequences, kMaxSequences);
+  check_range("batch", options.batch, kMaxBatch);
+  if (options.sequences * options.context > kMaxContext * 16)
+    throw Error("session options: " + std::to_string(options.sequences) + " sequences of " +
+                std::to_string(options.context) + " positions are too many");
+  return options;
+}
+
+inline CpuBackendOptions backend_options(const SessionOptions& options) {
+  CpuBackendOptions backend;
+  backend.context = options.context;
+  backend.pages = KvPages::pages_for(options.sequences, options.context);
+  // No step can be larger than all sequences together.
+  backend.batch = std::min(options.batch, options.sequences * options.context);
+  backend.activations = options.activations;
+  backend.kv_type = options.kv_type;
+  backend.threads = options.threads;
+  backend.kernels = options.kernels;
+  return backend;
+}
+
+}  // namespace session_detail
+
+/// Buffers that keep their capacity from step to step.
+struct Session::Run {
+  std::vector<bool> seen;                // per sequence: named in this step
+  std::vector<std::size_t> start;        // per input: its position before the step
+  std::vector<std::int32_t> tokens;      // of the batch
+  std::vector<BatchSequence> sequences;  // of the batch
+  std::vector<std::uint32_t> outputs;    // of the batch
+  AlignedBuffer<float> logits;           // rows of a step of several batches
+};
+
+Session::Session(Model model, SessionOptions options)
+    : model_(std::move(model)),
+      options_(session_detail::checked(options)),
+      pages_(options_.sequences, options_.context),
+      backend_(std::make_unique<CpuBackend>(model_.config(), model_.weights(),
+                                            session_detail::backend_options(options_))),
+      run_(std::make_unique<Run>()) {
+  run_->seen.resize(options_.sequences);
+  run_->start.reserve(options_.sequences);
+  run_->sequences.reserve(options_.sequences);
+  run_->tokens.reserve(options_.batch);
+  run_->outputs.reserve(options_.batch);
+}
+
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+Session::~Session() = default;
+
+const char* Session::backend_name() const { return backend_->name(); }
+
+void Session::check_sequence(std::size_t sequence) const {
+  if (sequence >= pages_.sequences())
+    throw Error("sequence " + std::to_string(sequence) + " does not exist: the session has " +
+                std::to_string(pages_.sequences()));
+}
+
+void Session::check(std::span<const SequenceInput> inputs) const {
+  std::vector<bool>& seen = run_->seen;
+  std::fill(seen.begin(), seen.end(), false);
+  for (const SequenceInput& input : inputs) {
+    check_sequence(input.sequence);
+    if (seen[input.sequence])
+      throw Error("sequence " + std::to_string(input.sequence) + " is given twice in one step");
+    seen[input.sequence] = true;
+    const std::size_t vocabulary = model_.config().vocabulary;
+    for (const std::int32_t id : input.tokens)
+      if (id < 0 || static_cast<std::size_t>(id) >= vocabulary)
+        throw Error("token id " + std::to_string(id) + " is not in the vocabulary of " +
+                    std::to_string(vocabulary));
+  }
+}
+
+void Session::reserve(std::span<const SequenceInput> inputs) {
+  std::vector<std::size_t>& start = run_->start;
+  start.clear();
+  for (const SequenceInput& input : inputs) start.push_back(pages_.length(input.sequence));
+  std::size_t done = 0;
+  try {
+    for (const SequenceInput& input : inputs) {
+      if (const auto copy = pages_.extend(input.sequence, input.tokens.size()))
+        backend_->copy_page(copy->from, copy->to);
+      ++done;
+    }
+  } catch (...) {
+    while (done-- > 0) pages_.truncate(inputs[done].sequence, start[done]);
+    throw;
+  }
+}
+
+std::span<const float> Session::step(std::span<const SequenceInput> inputs) {
+  check(inputs);
+  std::size_t tokens = 0;
+  std::size_t rows = 0;
+  for (const SequenceInput& input : inputs) {
+    tokens += input.tokens.size();
+    if (input.logits == Logits::kAll) rows += input.tokens.size();
+    if (input.logits == Logits::kLast && !input.tokens.empty()) ++rows;
+  }
+  if (tokens == 0) return {};
+  reserve(inputs);
+  try {
+    return run(inputs, tokens, rows);
+  } catch (...) {
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      pages_.truncate(inputs[i].sequence, run_->start[i]);
+    throw;
+  }
+}
+
+std::span<const float> Session::run(std::span<const SequenceInput> inputs, std::size_t tokens,
+                                    std::size_t rows) {
+  Run& r = *run_;
+  const std::size_t vocabulary = model_.config().vocabulary;
+  // Batches of nearly equal size: a small rest would take the kernels for few tokens, which are
+  // slower there and round differently.
+  const std::size_t batches = (tokens + options_.batch - 1) / options_.batch;
+  if (batches > 1) r.logits.reserve_discarding(rows * vocabulary);
+  std::size_t input = 0;  // the input that comes next
+  std::size_t taken = 0;  // tokens of it that earlier batches had
+  std::size_t rows_done = 0;
+  std::span<const float> logits;
+  for (std::size_t b = 0; b < batches; ++b) {
+    const std::size_t size = tokens * (b + 1) / batches - tokens * b / batches;
+    r.tokens.clear();
+    r.sequences.clear();
+    r.outputs.clear();
+    while (r.tokens.size() < size) {
+      const SequenceInput& in = inputs[input];
+      const std::size_t count = std::min(in.tokens.size() - taken, size - r.tokens.size());
+      const bool ends = taken + count == in.tokens.size();
+      if (count > 0) {
+        const std::size_t first = r.tokens.size();
+        r.sequences.push_back({first, count, r.start[input] + taken, pages_.pages(in.sequence)});
+        const auto source = in.tokens.begin() + static_cast<std::ptrdiff_t>(taken);
+        r.tokens.insert(r.tokens.end(), source, source + static_cast<std::ptrdiff_t>(count));
+        if (in.logits == Logits::kAll)
+          for (std::size_t i = first; i < first + count; ++i)
+            r.outputs.push_back(static_cast<std::uint32_t>(i));
+        else if (in.logits == Logits::kLast && ends)
+          r.outputs.push_back(static_cast<std::uint32_t>(first + count - 1));
+      }
+      taken += count;
+      if (ends) {
+        ++input;
+        taken = 0;
+      }
+    }
+    logits = forward(model_.config(), *backend_, {r.tokens, r.sequences, r.outputs});
+    if (batches > 1 && !logits.empty())
+      std::memcpy(r.logits.data() + rows_done * vocabulary, logits.data(), logits.size_bytes());
+    rows_done += r.outputs.size();
+  }
+  return batches > 1 ? std::span<const float>(r.logits.data(), rows * vocabulary) : logits;
+}
+
+std::span<const float> Session::feed(std::span<const std::int32_t> tokens, Logits logits,
+                                     std::size_t sequence) {
+  const SequenceInput input{sequence, tokens, logits};
+  return step({&input, 1});
+}
+
+std::size_t Session::position(std::size_t sequence) const {
+  check_sequence(sequence);
+  return pages_.length(sequence);
+}
+
+void Session::truncate(std::size_t sequence, std::size_t positions) {
+  check_sequence(sequence);
+  if (positions > pages_.length(sequence))
+    throw Error("cannot truncate sequence " + std::to_string(sequence) + " to " +
+                std::to_string(positions) + " positions: it holds " +
+                std::to_string(pages_.length(sequence)));
+  pages_.truncate(sequence, positions);
+}
+
+void Session::fork(std::size_t from, std::size_t to) {
+  check_sequence(from);
+  check_sequence(to);
+  pages_.fork(from, to);
+}
+
+MemoryUse Session::memory() const { return predict_memory(model_, options_); }
+
+MemoryUse Session::predict_memory(const Model& model, const SessionOptions& options) {
+  const CpuBackendOptions backend =
+      session_detail::backend_options(session_detail::checked(options));
+  MemoryUse use;
+  use.weights = model.weights().bytes;
+  use.kv_cache = CpuBackend::kv_bytes(model.config(), backend);
+  use.working = CpuBackend::working_bytes(model.config(), backend, options.sequences);
+  return use;
+}
+
+}  // namespace brink
+
+#endif  // BRINK_MODEL_SESSION_IMPL_H_
