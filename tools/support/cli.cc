@@ -1,0 +1,81 @@
+#include "tools/support/cli.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <utility>
+#include <vector>
+
+namespace brink::tools {
+namespace {
+
+int fail(const CLI::App& app, std::string message, int code) {
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  std::fflush(stdout);
+  std::fprintf(stderr, "%s: %s\n", app.get_name().c_str(), message.c_str());
+  return code;
+}
+
+// An option that takes one of a few words.
+template <class T>
+void add_choice(CLI::App& app, const std::string& name, T& value, const std::string& help,
+                std::vector<std::pair<std::string, T>> choices) {
+  std::string words;
+  for (const auto& [word, meaning] : choices) words += (words.empty() ? "" : "|") + word;
+  app.add_option_function<std::string>(
+         name,
+         [name, words, choices, &value](const std::string& text) {
+           for (const auto& [word, meaning] : choices) {
+             if (word != text) continue;
+             value = meaning;
+             return;
+           }
+           throw CLI::ValidationError(name + " '" + text + "' is none of " + words);
+         },
+         help)
+      ->option_text(words);
+}
+
+}  // namespace
+
+std::string to_text(const Json& json, int indent) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+int run_tool(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
+  app.set_help_flag("-h,--help", "Show this help");
+  int code = 0;
+  try {
+    app.parse(argc, argv);
+    code = body();
+  } catch (const CLI::CallForHelp&) {
+    std::printf("%s", app.help().c_str());
+  } catch (const CLI::ParseError& error) {
+    return fail(app, std::string(error.what()) + " (see --help)", 2);
+  } catch (const UsageError& error) {
+    return fail(app, std::string(error.what()) + " (see --help)", 2);
+  } catch (const std::bad_alloc&) {
+    return fail(app, "not enough memory", 1);
+  } catch (const std::exception& error) {
+    return fail(app, error.what(), 1);
+  }
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+    return fail(app, "cannot write to standard output", 1);
+  return code;
+}
+
+void add_engine_options(CLI::App& app, EngineOptions& options) {
+  add_choice(app, "--activations", options.activations,
+             "Precision of activations in products: f32 (exact, slow), bf16, or q8 (blocks of\n"
+             "8-bit integers, fast; the default)",
+             {{"f32", Activations::kF32}, {"bf16", Activations::kBf16}, {"q8", Activations::kQ8}});
+  add_choice(app, "--kv-type", options.kv_type,
+             "Type of the key-value cache: f32, f16 (the default) or q8_0",
+             {{"f32", KvType::kF32}, {"f16", KvType::kF16}, {"q8_0", KvType::kQ8_0}});
+  app.add_option("-t,--threads", options.threads, "Number of threads (default: one per core)")
+      ->check(CLI::Range(1u, 1024u))
+      ->option_text("N");
+}
+
+}  // namespace brink::tools

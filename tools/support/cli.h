@@ -1,0 +1,41 @@
+// What all command-line tools share: parsing, errors and their exit codes, common options.
+#ifndef BRINK_TOOLS_SUPPORT_CLI_H_
+#define BRINK_TOOLS_SUPPORT_CLI_H_
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "brink/cpu/activations.h"
+#include "brink/cpu/kernels.h"
+
+namespace brink::tools {
+
+/// Keys keep their order.
+using Json = nlohmann::ordered_json;
+
+/// One line (or indented lines), with bytes that are no UTF-8 replaced.
+std::string to_text(const Json& json, int indent = -1);
+
+/// Parses and runs a tool. Exit codes: 0; 1 with "NAME: what went wrong" on stderr for anything
+/// thrown by `body` or standard output that cannot be written; 2 for wrong usage.
+int run_tool(CLI::App& app, int argc, char** argv, const std::function<int()>& body);
+
+/// Wrong usage that parsing alone cannot find. Exit code 2.
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// Adds --activations, --kv-type, --threads and --context, as far as pointers are given.
+struct EngineOptions {
+  Activations activations = Activations::kQ8;
+  KvType kv_type = KvType::kF16;
+  unsigned threads = 0;  ///< 0: one per core
+};
+void add_engine_options(CLI::App& app, EngineOptions& options);
+
+}  // namespace brink::tools
+
+#endif  // BRINK_TOOLS_SUPPORT_CLI_H_
