@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "brink/core/error.h"
+#include "brink/cpu/highway_targets.h"
 #include "brink/cpu/kernels.h"
-#include "hwy/detect_targets.h"
 #include "hwy/targets.h"
 
 #if HWY_ARCH_X86

@@ -13,7 +13,7 @@
 #ifndef BRINK_CPU_PASSES_H_
 #define BRINK_CPU_PASSES_H_
 
-#include "hwy/detect_targets.h"
+#include "brink/cpu/highway_targets.h"
 
 #ifndef BRINK_PASS_INCLUDE
 #error "define BRINK_PASS_INCLUDE before including brink/cpu/passes.h"
