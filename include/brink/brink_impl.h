@@ -1,15 +1,19 @@
-// The definitions of everything that brink.h declares; for the one unit with BRINK_IMPLEMENTATION.
+// The implementation of brink, in the one translation unit that defines BRINK_IMPLEMENTATION. The
+// kernels of all instruction sets are part of it unless BRINK_SPLIT_KERNELS is defined: then units
+// that include brink/cpu/kernels_unit.h with BRINK_ONLY_ISA compile them, see cpu/passes.h.
 #ifndef BRINK_BRINK_IMPL_H_
 #define BRINK_BRINK_IMPL_H_
 
 #include "brink/core/fingerprint_impl.h"
 #include "brink/core/mapped_file_impl.h"
 #include "brink/core/progress_impl.h"
+#include "brink/cpu/backend_experts_impl.h"
 #include "brink/cpu/backend_impl.h"
 #include "brink/cpu/kernels_impl.h"
 #include "brink/cpu/product_impl.h"
 #include "brink/cpu/thread_pool_impl.h"
 #include "brink/gguf/fingerprint_impl.h"
+#include "brink/gguf/parser_impl.h"
 #include "brink/gguf/reader_impl.h"
 #include "brink/gguf/writer_impl.h"
 #include "brink/model/config_impl.h"
@@ -21,12 +25,9 @@
 #include "brink/model/weights_impl.h"
 #include "brink/quant/format_impl.h"
 #include "brink/quant/mixes_impl.h"
-#include "brink/text/bpe_impl.h"
 #include "brink/text/chat_template_impl.h"
-#include "brink/text/pretokenizer_impl.h"
 #include "brink/text/sampler_impl.h"
 #include "brink/text/stop_matcher_impl.h"
 #include "brink/text/tokenizer_impl.h"
-#include "brink/text/vocabulary_impl.h"
 
 #endif  // BRINK_BRINK_IMPL_H_

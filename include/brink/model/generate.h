@@ -48,9 +48,7 @@ class Generation {
       return *this;
     }
     void operator++(int) { ++*this; }
-    friend bool operator==(const Iterator& i, std::default_sentinel_t) {
-      return i.generation_->done();
-    }
+    bool operator==(std::default_sentinel_t) const { return generation_->done(); }
 
    private:
     Generation* generation_;
