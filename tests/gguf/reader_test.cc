@@ -148,6 +148,23 @@ TEST(Gguf, ConvertsOnlyWhatFits) {
   EXPECT_TRUE(gguf.find("text")->elements().empty());
 }
 
+TEST(Gguf, ConvertsArraysOnlyWhereAllFit) {
+  const TemporaryFolder folder;
+  GgufBytes file(3, 0, 3);
+  file.key("fits", testing::kArray).array(testing::kU64, 2);
+  file.put(std::uint64_t{1}).put(~std::uint64_t{0} / 2);
+  file.key("does not", testing::kArray).array(testing::kU64, 2);
+  file.put(std::uint64_t{1}).put(~std::uint64_t{0});
+  file.key("bools", testing::kArray).array(testing::kBool, 2).put<std::uint16_t>(0x0001);
+  const Gguf gguf = open(folder, file);
+  EXPECT_EQ(gguf.find("fits")->ints(),
+            (std::vector<std::int64_t>{1, std::numeric_limits<std::int64_t>::max()}));
+  EXPECT_TRUE(gguf.find("does not")->ints().empty());
+  EXPECT_EQ(gguf.find("does not")->floats(), (std::vector<double>{1, 18446744073709551616.0}));
+  EXPECT_EQ(gguf.find("bools")->ints(), (std::vector<std::int64_t>{1, 0}));
+  EXPECT_TRUE(gguf.find("bools")->floats().empty());
+}
+
 TEST(Gguf, NamesTheKeyOfTheWrongType) {
   const TemporaryFolder folder;
   const Gguf gguf = open(folder, every_type(3));

@@ -57,7 +57,7 @@ class GgufValue {
   /// Elements in order. Fixed-width elements are O(1) each; strings and nested arrays cost one
   /// pass over the array, so iterate with `strings()` or `elements()` rather than by index.
   std::vector<std::string_view> strings() const;  ///< empty when not an array of strings
-  std::vector<std::int64_t> ints() const;         ///< empty when not an array of integers or bools
+  std::vector<std::int64_t> ints() const;         ///< empty when not integers or bools that fit
   std::vector<double> floats() const;             ///< empty when not an array of numbers
   std::vector<GgufValue> elements() const;        ///< any array, nested ones too
   /// For printing, in one line: scalars as text, strings quoted, control characters escaped and
