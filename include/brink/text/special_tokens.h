@@ -51,9 +51,10 @@ std::vector<Fragment> split_at_literals(std::string_view text, const LiteralMatc
 /// Longer special tokens are not matched in texts.
 inline constexpr std::size_t kLongestLiteral = 1024;
 
-/// Turns tokens that look like markers of a chat or of infilling into control tokens, whatever the
-/// file says of them, and returns the sorted ids that end a generation: `eos`, `eot`, `eom` and the
-/// `fim_pad`, `fim_rep`, `fim_sep` of the metadata, and those known by their text.
+/// Turns tokens that look like markers of a chat or of infilling into control tokens, also where
+/// the file calls them user-defined or, unless they might be ordinary text, normal, and returns the
+/// sorted ids that end a generation: `eos`, `eot`, `eom` and the `fim_pad`, `fim_rep`, `fim_sep` of
+/// the metadata, and those known by their text.
 std::vector<std::int32_t> mark_special_tokens(const Gguf& gguf, Vocabulary& vocabulary,
                                               std::vector<std::string>& warnings);
 

@@ -177,9 +177,15 @@ std::vector<std::int32_t> mark_special_tokens(const Gguf& gguf, Vocabulary& voca
                                               std::vector<std::string>& warnings) {
   namespace d = special_tokens_detail;
   std::vector<std::int32_t> ends;
-  const auto mark = [&](std::string_view text) {
+  const bool has_kinds = gguf.find("tokenizer.ggml.token_type") != nullptr;
+  const auto mark = [&](std::string_view text) -> std::optional<std::int32_t> {
     const auto id = vocabulary.find(text);
-    if (id) vocabulary.set_kind(*id, TokenKind::kControl);
+    // Converters forget to mark <|im_end|>, which nobody writes by chance; but Qwen's vocabulary
+    // has </s> for the end of struck-through text.
+    const bool may_be_text =
+        has_kinds && text.find('|') == text.npos && text.find("\xEF\xBD\x9C") == text.npos;
+    if (!id || (may_be_text && vocabulary.kind(*id) == TokenKind::kNormal)) return std::nullopt;
+    vocabulary.set_kind(*id, TokenKind::kControl);
     return id;
   };
   for (const std::string_view text : d::kInfillTexts) mark(text);

@@ -174,7 +174,12 @@ void SentencePieceEncoder::encode(std::string_view text, bool space_prefix, Word
     std::size_t end = text.size();
     if (spaces_only_lead_) {
       end = text.find_first_not_of(' ', begin);
-      end = end == text.npos ? text.size() : std::min(text.find(' ', end), text.size());
+      // A U+2581 that the text itself holds is as good as a space.
+      do {
+        end = end == text.npos ? end : text.find(' ', end + 1);
+      } while (end != text.npos &&
+               (text[end - 1] == ' ' || text.substr(0, end).ends_with(spm_detail::kSpace)));
+      end = std::min(end, text.size());
     }
     const std::string_view word = text.substr(begin, end - begin);
     begin = end;
