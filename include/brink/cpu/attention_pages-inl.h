@@ -33,14 +33,38 @@ static_assert(kKvPage % (kTileVectors * kLanes) == 0);
 
 constexpr std::size_t LanesUp(std::size_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
-// Lane r of the result is the sum of all lanes of v[r], added up as a tree of neighbours.
+// Sums of neighbouring lanes of v[0] and v[1], within blocks of 128 bits: two of v[0], two of v[1].
+HWY_INLINE LaneVec SumLanePairs([[maybe_unused]] Lane16 d, const LaneVec* v) {
+#if HWY_ARCH_X86 && HWY_TARGET == HWY_AVX3
+  return hn::Add(LaneVec{_mm512_shuffle_ps(v[0].raw, v[1].raw, 0x88)},
+                 LaneVec{_mm512_shuffle_ps(v[0].raw, v[1].raw, 0xDD)});
+#elif HWY_ARCH_X86 && HWY_TARGET == HWY_AVX2
+  return hn::Add(LaneVec{_mm256_shuffle_ps(v[0].raw, v[1].raw, 0x88)},
+                 LaneVec{_mm256_shuffle_ps(v[0].raw, v[1].raw, 0xDD)});
+#else
+  return hn::Add(hn::ConcatEven(d, v[1], v[0]), hn::ConcatOdd(d, v[1], v[0]));
+#endif
+}
+
+// Sums of neighbouring blocks of 128 bits: those of v[0], then those of v[1].
+HWY_INLINE LaneVec SumBlockPairs([[maybe_unused]] Lane16 d, const LaneVec* v) {
+#if HWY_ARCH_X86 && HWY_TARGET == HWY_AVX3
+  return hn::Add(LaneVec{_mm512_shuffle_f32x4(v[0].raw, v[1].raw, 0x88)},
+                 LaneVec{_mm512_shuffle_f32x4(v[0].raw, v[1].raw, 0xDD)});
+#else
+  return hn::Add(hn::ConcatLowerLower(d, v[1], v[0]), hn::ConcatUpperUpper(d, v[1], v[0]));
+#endif
+}
+
+// Lane r of the result is the sum of all lanes of v[r], added up as a tree of neighbours: lanes
+// within blocks, then blocks.
 template <std::size_t kCount = kLanes>
 HWY_INLINE LaneVec SumsOfRows(Lane16 d, LaneVec* HWY_RESTRICT v) {
   if constexpr (kCount > 1) {
     BRINK_UNROLL
     for (std::size_t i = 0; i < kCount / 2; ++i) {
-      v[i] = hn::Add(hn::ConcatEven(d, v[2 * i + 1], v[2 * i]),
-                     hn::ConcatOdd(d, v[2 * i + 1], v[2 * i]));
+      constexpr bool kInBlocks = 4 * kCount > kLanes;
+      v[i] = kInBlocks ? SumLanePairs(d, v + 2 * i) : SumBlockPairs(d, v + 2 * i);
     }
     return SumsOfRows<kCount / 2>(d, v);
   } else {
@@ -103,6 +127,7 @@ template <KvType kType>
 HWY_NOINLINE void ScoreRows(const float* HWY_RESTRICT q, const std::uint8_t* HWY_RESTRICT page,
                             std::size_t bytes_per_row, std::size_t dim, std::size_t rows,
                             KvRows next, float* HWY_RESTRICT out) {
+  constexpr std::size_t kStep = kKvStep<kType> * kLanes;
   const Lane16 d;
   for (std::size_t first = 0; first < rows; first += kLanes) {
     next.Prefetch(first, kLanes);
@@ -115,11 +140,15 @@ HWY_NOINLINE void ScoreRows(const float* HWY_RESTRICT q, const std::uint8_t* HWY
       row[r] = page + HWY_MIN(first + r, rows - 1) * bytes_per_row;
     }
     std::size_t i = 0;
-    for (; i + kLanes <= dim; i += kLanes) {
-      const auto qi = hn::Load(d, q + i);
+    for (; i + kStep <= dim; i += kStep) {
       BRINK_UNROLL
       for (std::size_t r = 0; r < kLanes; ++r) {
-        sums[r] = hn::MulAdd(qi, LoadKv<kType>(d, row[r], i), sums[r]);
+        LaneVec v[kKvStep<kType>];
+        LoadKvStep<kType>(d, row[r], i, v);
+        BRINK_UNROLL
+        for (std::size_t k = 0; k < kKvStep<kType>; ++k) {
+          sums[r] = hn::MulAdd(hn::Load(d, q + i + k * kLanes), v[k], sums[r]);
+        }
       }
     }
     if (i < dim) {
@@ -157,6 +186,7 @@ template <KvType kType>
 HWY_NOINLINE void ConvertPage(const std::uint8_t* HWY_RESTRICT page, std::size_t bytes_per_row,
                               std::size_t dim, std::size_t rows, KvRows next,
                               float* HWY_RESTRICT tile) {
+  constexpr std::size_t kStep = kKvStep<kType> * kLanes;
   const Lane16 d;
   const std::size_t padded = LanesUp(dim);
   for (std::size_t j = 0; j < rows; ++j) {
@@ -164,7 +194,12 @@ HWY_NOINLINE void ConvertPage(const std::uint8_t* HWY_RESTRICT page, std::size_t
     const std::uint8_t* row = page + j * bytes_per_row;
     float* out = tile + j * padded;
     std::size_t i = 0;
-    for (; i + kLanes <= dim; i += kLanes) hn::Store(LoadKv<kType>(d, row, i), d, out + i);
+    for (; i + kStep <= dim; i += kStep) {
+      LaneVec v[kKvStep<kType>];
+      LoadKvStep<kType>(d, row, i, v);
+      BRINK_UNROLL
+      for (std::size_t k = 0; k < kKvStep<kType>; ++k) hn::Store(v[k], d, out + i + k * kLanes);
+    }
     if (i < dim) hn::Store(LoadKvFirst<kType>(d, row, i, dim - i), d, out + i);
   }
 }
@@ -273,7 +308,8 @@ HWY_NOINLINE void WeighPage(float* HWY_RESTRICT scores, std::size_t n, float& la
   }
 }
 
-// acc[i..] += sum over j < n of weights[j] * row j, for kVectors vectors of dimensions.
+// acc[i..] += sum over j < n of weights[j] * row j, for kVectors vectors of dimensions; with more
+// than one, i is a multiple of all of them.
 template <KvType kType, std::size_t kVectors>
 HWY_INLINE void AccumulateVectors(const float* HWY_RESTRICT weights,
                                   const std::uint8_t* HWY_RESTRICT page, std::size_t bytes_per_row,
@@ -285,9 +321,15 @@ HWY_INLINE void AccumulateVectors(const float* HWY_RESTRICT weights,
   for (std::size_t j = 0; j < n; ++j) {
     const auto weight = hn::Set(d, weights[j]);
     const std::uint8_t* row = page + j * bytes_per_row;
+    LaneVec values[kVectors];
     BRINK_UNROLL
     for (std::size_t v = 0; v < kVectors; ++v) {
-      sums[v] = hn::MulAdd(weight, LoadKv<kType>(d, row, i + v * kLanes), sums[v]);
+      if constexpr (kVectors % kKvStep<kType> == 0) {
+        if (v % kKvStep<kType> == 0) LoadKvStep<kType>(d, row, i + v * kLanes, values + v);
+      } else {
+        values[v] = LoadKv<kType>(d, row, i + v * kLanes);
+      }
+      sums[v] = hn::MulAdd(weight, values[v], sums[v]);
     }
   }
   BRINK_UNROLL

@@ -9,6 +9,13 @@
 #include "brink/cpu/kernels.h"
 #include "hwy/highway.h"
 
+// Arrays of vectors stay in registers only where the loops over them are gone.
+#ifdef __clang__
+#define BRINK_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define BRINK_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 BRINK_BEFORE_ISA()
 namespace brink {
 namespace BRINK_ISA {
@@ -85,7 +92,21 @@ HWY_INLINE void StoreHalves(LaneVec v, Lane16 d, std::uint8_t* p, std::size_t co
   std::memcpy(p, halves, count * sizeof(std::uint16_t));
 }
 
-// kLanes values of a cached row from value `i` (a multiple of kLanes) on.
+// One f16 at any address, in all lanes.
+HWY_INLINE LaneVec LoadHalfInAll(Lane16 d, const std::uint8_t* p) {
+#if BRINK_NATIVE_F16
+  const hn::Rebind<std::uint16_t, Lane16> d16;
+  const hn::Rebind<hwy::float16_t, Lane16> dh;
+  std::uint16_t bits;
+  std::memcpy(&bits, p, sizeof(bits));
+  return hn::PromoteTo(d, hn::BitCast(dh, hn::Set(d16, bits)));
+#else
+  return hn::Set(d, LoadF16(p));
+#endif
+}
+
+// kLanes values of a cached row from value `i` (a multiple of kLanes) on. A Q8_0 value is exact:
+// the scale has 11 bits and the quant 7.
 template <KvType kType>
 HWY_INLINE LaneVec LoadKv(Lane16 d, const std::uint8_t* row, std::size_t i) {
   if constexpr (kType == KvType::kF32) {
@@ -96,9 +117,26 @@ HWY_INLINE LaneVec LoadKv(Lane16 d, const std::uint8_t* row, std::size_t i) {
     const std::uint8_t* block = row + i / kQ8KvBlock * kQ8KvBytes;
     const hn::RebindToSigned<Lane16> di;
     const hn::Rebind<std::int8_t, Lane16> d8;
-    const auto q = hn::LoadU(
-        d8, reinterpret_cast<const std::int8_t*>(block + sizeof(std::uint16_t)) + i % kQ8KvBlock);
-    return hn::Mul(hn::Set(d, LoadF16(block)), hn::ConvertTo(d, hn::PromoteTo(di, q)));
+    const std::uint8_t* q = block + sizeof(std::uint16_t) + i % kQ8KvBlock;
+    const auto values = hn::PromoteTo(di, hn::LoadU(d8, reinterpret_cast<const std::int8_t*>(q)));
+    return hn::Mul(LoadHalfInAll(d, block), hn::ConvertTo(d, values));
+  }
+}
+
+// Vectors best loaded together, as they share a scale.
+template <KvType kType>
+inline constexpr std::size_t kKvStep = kType == KvType::kQ8_0 ? kQ8KvBlock / kLanes : 1;
+
+// The same for kKvStep vectors, from value `i` (a multiple of as many values) on.
+template <KvType kType>
+HWY_INLINE void LoadKvStep(Lane16 d, const std::uint8_t* row, std::size_t i,
+                           LaneVec* HWY_RESTRICT v) {
+  // `i` goes in so that the compiler sees one block, and its scale once.
+  const std::uint8_t* step = kType == KvType::kQ8_0 ? row + i / kQ8KvBlock * kQ8KvBytes : row;
+  const std::size_t begin = kType == KvType::kQ8_0 ? 0 : i;
+  BRINK_UNROLL
+  for (std::size_t k = 0; k < kKvStep<kType>; ++k) {
+    v[k] = LoadKv<kType>(d, step, begin + k * kLanes);
   }
 }
 
@@ -165,8 +203,9 @@ void KvStore(const float* x, std::size_t dim, KvType type, void* row) {
   }
 }
 
-#undef BRINK_NATIVE_F16
-
 }  // namespace BRINK_ISA
 }  // namespace brink
 BRINK_AFTER_ISA()
+
+#undef BRINK_NATIVE_F16
+#undef BRINK_UNROLL
