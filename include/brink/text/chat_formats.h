@@ -61,7 +61,7 @@ struct ChatFormat {
 
   bool think_in_last_answer = false;  ///< kQwen3: an empty block even without reasoning
   ChatPieces date_header;             ///< kLlama31
-  bool trim = false;                  ///< kLlama31, kLlama2, kMistral (answers only)
+  bool trim = false;                  ///< kLlama2, kMistral (answers only)
   bool alternate = false;             ///< kLlama2, kMistral: questions and answers must take turns
 
   std::string user_open;  ///< kMistral

@@ -59,7 +59,6 @@ ChatFormat llama31(std::string_view name, ChatPiece date) {
   ChatFormat format = llama3();
   format.name = name;
   format.family = ChatFamily::kLlama31;
-  format.trim = true;
   format.date_header = {text("Cutting Knowledge Date: December 2023\nToday Date: "),
                         std::move(date), text("\n\n")};
   return format;

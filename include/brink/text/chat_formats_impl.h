@@ -304,7 +304,7 @@ class Rendering {
       out_ += "<|start_header_id|>";
       out_ += role;
       out_ += "<|end_header_id|>\n\n";
-      out_ += format_.trim ? trimmed(content) : content;
+      out_ += trimmed(content);
       out_ += "<|eot_id|>";
     };
     out_ += "<|start_header_id|>system<|end_header_id|>\n\n";

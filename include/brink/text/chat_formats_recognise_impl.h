@@ -266,8 +266,7 @@ std::optional<ChatFormat> llama3(const Program& program) {
       return std::nullopt;
     }
     const auto close = program.literal_after("'" + *header + "'+date_string+");
-    if (!close || !program.has("{{system_message+'<|eot_id|>'}}")) return std::nullopt;
-    format.trim = trims;
+    if (!trims || !close || !program.has("{{system_message+'<|eot_id|>'}}")) return std::nullopt;
     format.date_header = {{Kind::kText, *header}, date, {Kind::kText, *close}};
     if (!take_generation_prompt(program, "add_generation_prompt", format)) return std::nullopt;
     return format;

@@ -21,8 +21,9 @@ struct ChatOptions {
   bool add_generation_prompt = true;  ///< end with the opening of the assistant's turn
   /// The template's `enable_thinking`; nothing: the template's own default. Families without such
   /// a switch ignore it, as their templates do.
-  std::optional<bool> thinking;
-  std::string date;  ///< "YYYY-MM-DD" for templates that print today's date; empty: the local date
+  std::optional<bool> thinking = std::nullopt;
+  std::string date =
+      {};  ///< "YYYY-MM-DD" for templates that print today's date; empty: the local date
 };
 
 struct ChatFormat;

@@ -112,12 +112,13 @@ void Sampler::keep_top_p() {
   std::size_t sorted = 0;
   while (kept < candidates_.size()) {
     if (kept == sorted) {
-      const std::size_t from = sorted;
-      sorted = std::min(candidates_.size(), std::max<std::size_t>(64, 2 * sorted));
-      const auto at = [&](std::size_t i) {
-        return candidates_.begin() + static_cast<std::ptrdiff_t>(i);
-      };
-      std::partial_sort(at(from), at(sorted), candidates_.end(), better);
+      // The next best, in blocks that grow: few tokens usually suffice, and where they do not the
+      // passes over the rest stay few.
+      const auto from = candidates_.begin() + static_cast<std::ptrdiff_t>(sorted);
+      sorted = std::min(candidates_.size(), std::max<std::size_t>(64, 8 * sorted));
+      const auto to = candidates_.begin() + static_cast<std::ptrdiff_t>(sorted);
+      if (to != candidates_.end()) std::nth_element(from, to, candidates_.end(), better);
+      std::sort(from, to, better);
     }
     sum += sampler_detail::weight(candidates_[kept].logit, best, 1.0);
     ++kept;
