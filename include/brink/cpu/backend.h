@@ -55,6 +55,8 @@ class CpuBackend final : public Backend {
   /// Bytes of everything else, with logits for `rows` tokens.
   static std::uint64_t working_bytes(const Config& config, const CpuBackendOptions& options,
                                      std::size_t rows);
+  /// What working_bytes() foretells: bytes of all buffers but the KV cache, as they are now.
+  std::uint64_t allocated_bytes() const;
 
  private:
   /// Values per token of each buffer.

@@ -140,6 +140,15 @@ std::uint64_t CpuBackend::working_bytes(const Config& config, const CpuBackendOp
   return values * sizeof(float) + activation;
 }
 
+std::uint64_t CpuBackend::allocated_bytes() const {
+  std::uint64_t sum = input_.bytes() + scratch_.bytes.bytes();
+  for (const AlignedBuffer<float>* buffer :
+       {&x_, &norm_, &q_, &k_, &v_, &attention_, &gate_, &up_, &out_, &rotations_, &logits_,
+        &routes_, &shared_routes_, &shared_gate_, &shared_up_, &gathered_, &expert_out_})
+    sum += buffer->bytes();
+  return sum;
+}
+
 template <class F>
 void CpuBackend::for_rows(std::size_t rows, std::size_t work, F&& fn) {
   if (pool_.threads() == 1 || rows * work < cpu_backend_detail::kSerialWork) {

@@ -1,0 +1,250 @@
+// The engine against float64: every reference model, every weight type, every instruction set.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "brink/model/session.h"
+#include "tests/support/float64_model.h"
+#include "tests/support/npy.h"
+#include "tests/support/reference_data.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/variant_model.h"
+
+namespace brink::testing {
+namespace {
+
+/// Names (without ".gguf") of all reference models that come with logits.
+std::vector<std::string> reference_models() {
+  std::vector<std::string> names;
+  for (const char* folder : {"models", "quantized"})
+    for (const auto& entry : std::filesystem::directory_iterator(reference_data(folder))) {
+      std::string name = entry.path().string();
+      if (!name.ends_with(".logits.npy")) continue;
+      names.push_back(name.substr(0, name.size() - std::string(".logits.npy").size()));
+    }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::vector<float> engine_logits(const Model& model, std::span<const std::int32_t> tokens,
+                                 const SessionOptions& options) {
+  Session session(model, options);
+  const std::span<const float> logits = session.feed(tokens, Logits::kAll);
+  return {logits.begin(), logits.end()};
+}
+
+/// Tokens one at a time: the kernels for few tokens.
+std::vector<float> engine_logits_one_by_one(const Model& model,
+                                            std::span<const std::int32_t> tokens,
+                                            const SessionOptions& options) {
+  Session session(model, options);
+  std::vector<float> all;
+  for (const std::int32_t& token : tokens) {
+    const std::span<const float> logits = session.feed({&token, 1});
+    all.insert(all.end(), logits.begin(), logits.end());
+  }
+  return all;
+}
+
+std::string label(const std::string& path) { return std::filesystem::path(path).filename(); }
+
+// The yardstick itself: the references are rounded to f32 (6e-8 per value at most).
+TEST(Float64Model, ReproducesEveryReference) {
+  BRINK_REQUIRE_REFERENCE_DATA();
+  const std::vector<std::string> names = reference_models();
+  ASSERT_EQ(names.size(), 24u);
+  for (const std::string& name : names) {
+    const Gguf gguf = Gguf::open(name + ".gguf");
+    const auto tokens = read_npy<std::int32_t>(name + ".tokens.npy");
+    const auto expected = read_npy<float>(name + ".logits.npy");
+    const Vector logits = Float64Model(gguf).logits(tokens.values, {});
+    EXPECT_LT(relative_distance(logits, expected.values), 1e-6) << label(name);
+  }
+}
+
+// What must hold is 1e-4; f32 sums of a few hundred terms measure 3e-7 to 1e-6, so that anything
+// above 1e-5 is a mistake, not rounding.
+TEST(Model, F32ActivationsMatchEveryReferenceOnEveryInstructionSet) {
+  BRINK_REQUIRE_REFERENCE_DATA();
+  for (const std::string& name : reference_models()) {
+    const Model model = Model::open(name + ".gguf");
+    const auto tokens = read_npy<std::int32_t>(name + ".tokens.npy");
+    auto expected = read_npy<float>(name + ".logits.npy");
+    for (const Kernels* kernels : available_kernels()) {
+      const SessionOptions options{.activations = Activations::kF32,
+                                   .kv_type = KvType::kF32,
+                                   .threads = 2,
+                                   .kernels = kernels};
+      const std::vector<float> many = engine_logits(model, tokens.values, options);
+      EXPECT_LT(relative_distance(many, expected.values), 1e-5) << label(name) << kernels->name;
+      const std::span<const std::int32_t> first =
+          std::span(tokens.values).first(std::min<std::size_t>(tokens.values.size(), 40));
+      const std::vector<float> few = engine_logits_one_by_one(model, first, options);
+      const std::span<const float> rows = std::span(expected.values).first(few.size());
+      EXPECT_LT(relative_distance(few, rows), 1e-5) << label(name) << kernels->name;
+    }
+  }
+}
+
+struct Truth {
+  Truth(const Model& model, std::span<const std::int32_t> ids, Float64Model::Rounding how)
+      : rounding(how), tokens(ids.begin(), ids.end()) {
+    Float64Model reference(model.gguf());
+    exact = reference.logits(tokens, {});
+    simulated = reference.logits(tokens, rounding);
+  }
+  Float64Model::Rounding rounding;
+  std::vector<std::int32_t> tokens;
+  Vector exact;
+  Vector simulated;
+};
+
+struct Distances {
+  double simulated;
+  double many;
+  double few;
+};
+
+/// Distances to the float64 truth: of the float64 simulation of the rounding, and of the engine.
+Distances measure(const Model& model, const Truth& truth, const Kernels* kernels) {
+  const SessionOptions options{.activations = truth.rounding.activations,
+                               .kv_type = truth.rounding.kv,
+                               .threads = 2,
+                               .kernels = kernels};
+  return {relative_distance(truth.simulated, truth.exact),
+          relative_distance(engine_logits(model, truth.tokens, options), truth.exact),
+          relative_distance(engine_logits_one_by_one(model, truth.tokens, options), truth.exact)};
+}
+
+void print_row(const std::string& name, const char* kernels, const Distances& d) {
+  std::printf("%-28s %-12s %10.3e %10.3e %10.3e  %.3f %.3f\n", name.c_str(), kernels, d.simulated,
+              d.many, d.few, d.many / d.simulated, d.few / d.simulated);
+}
+
+void print_head(const char* what) {
+  std::printf("%-28s %-12s %10s %10s %10s  many few / simulated\n", what, "", "simulated", "many",
+              "few");
+}
+
+// Rounded activations cost what the stated rounding costs and no more. Two runs of the same
+// rounding differ a little, since a value near the middle of two steps may go either way.
+TEST(Model, Q8ActivationsCostNoMoreThanTheStatedRounding) {
+  BRINK_REQUIRE_REFERENCE_DATA();
+  print_head("q8 activations");
+  for (const std::string& name : reference_models()) {
+    if (name.find("quantized") == std::string::npos) continue;  // F16 weights: not rounded
+    const Model model = Model::open(name + ".gguf");
+    const auto tokens = read_npy<std::int32_t>(name + ".tokens.npy");
+    const Truth truth(model, tokens.values, {Activations::kQ8, KvType::kF32});
+    for (const Kernels* kernels : available_kernels()) {
+      const Distances d = measure(model, truth, kernels);
+      EXPECT_LE(d.many, 1.1 * d.simulated) << label(name) << kernels->name;
+      EXPECT_LE(d.few, 1.1 * d.simulated) << label(name) << kernels->name;
+      if (kernels == available_kernels().back()) print_row(label(name), kernels->name, d);
+    }
+  }
+}
+
+TEST(Model, Bf16ActivationsCostNoMoreThanTheStatedRounding) {
+  BRINK_REQUIRE_REFERENCE_DATA();
+  print_head("bf16 activations");
+  for (const char* name : {"models/tiny-llama-f16", "models/tiny-qwen2-f16",
+                           "quantized/micro-llama-Q4_K_M", "quantized/micro-llama-Q8_0"}) {
+    const Model model = Model::open(reference_data(std::string(name) + ".gguf"));
+    const auto tokens = read_npy<std::int32_t>(reference_data(std::string(name) + ".tokens.npy"));
+    const Truth truth(model, tokens.values, {Activations::kBf16, KvType::kF32});
+    for (const Kernels* kernels : available_kernels()) {
+      const Distances d = measure(model, truth, kernels);
+      // The simulation rounds weights too, as products of many tokens do; few tokens do better.
+      EXPECT_LE(d.many, 1.1 * d.simulated) << name << kernels->name;
+      EXPECT_LE(d.few, 1.1 * d.simulated) << name << kernels->name;
+      if (kernels == available_kernels().back()) print_row(label(name), kernels->name, d);
+    }
+  }
+}
+
+TEST(Model, KvTypesCostNoMoreThanTheStatedRounding) {
+  BRINK_REQUIRE_REFERENCE_DATA();
+  print_head("KV cache f16, q8_0");
+  for (const char* name :
+       {"models/tiny-llama-f16", "models/tiny-qwen3-f16", "quantized/micro-llama-Q8_0"}) {
+    const Model model = Model::open(reference_data(std::string(name) + ".gguf"));
+    const auto tokens = read_npy<std::int32_t>(reference_data(std::string(name) + ".tokens.npy"));
+    for (const KvType kv : {KvType::kF16, KvType::kQ8_0}) {
+      const Truth truth(model, tokens.values, {Activations::kF32, kv});
+      for (const Kernels* kernels : available_kernels()) {
+        const Distances d = measure(model, truth, kernels);
+        EXPECT_LE(d.many, 1.1 * d.simulated) << name << kernels->name;
+        EXPECT_LE(d.few, 1.1 * d.simulated) << name << kernels->name;
+        EXPECT_GT(d.many, 0.5 * d.simulated) << name << kernels->name << ": not rounded at all?";
+        if (kernels == available_kernels().back()) print_row(label(name), kernels->name, d);
+      }
+    }
+  }
+}
+
+/// tiny-llama with both ffn_down matrices (768 columns) made of the reference blocks of a type,
+/// brought to a sensible size by ".scale" tensors.
+std::string model_with_type(const std::string& type, const std::string& path) {
+  VariantModel variant(reference_data("models/tiny-llama-f16.gguf"));
+  const Gguf blocks = Gguf::open(reference_data("quant/" + type + ".gguf"));
+  const GgufTensor& source = *blocks.find_tensor("blocks");
+  const GgufTensor& decoded = *blocks.find_tensor("expected");
+  const float* values = reinterpret_cast<const float*>(decoded.data);
+  double squares = 0.0;
+  for (std::uint64_t i = 0; i < decoded.elements(); ++i)
+    squares += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+  const double rms = std::sqrt(squares / static_cast<double>(decoded.elements()));
+  const std::string once(reinterpret_cast<const char*>(source.data), source.bytes);
+  std::string bytes;
+  for (std::uint64_t i = 0; i < 768 * 256 / source.elements(); ++i) bytes += once;
+  for (const char* layer : {"blk.0.", "blk.1."}) {
+    const std::string name = std::string(layer) + "ffn_down";
+    variant.put_bytes(name + ".weight", source.type, {768, 256}, bytes);
+    variant.put(name + ".scale", {1}, {static_cast<float>(0.05 / rms)});
+  }
+  return variant.write(path);
+}
+
+TEST(Model, EveryWeightTypeInAProduct) {
+  BRINK_REQUIRE_REFERENCE_DATA();
+  const TemporaryFolder folder;
+  std::vector<std::int32_t> tokens;
+  for (std::int32_t i = 0; i < 16; ++i) tokens.push_back(i * 37 % 320);
+  print_head("q8 activations, ffn_down");
+  std::size_t types = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(reference_data("quant"))) {
+    const std::string type = entry.path().stem();
+    const Model model = Model::open(model_with_type(type, folder.path(type + ".gguf")));
+    const Truth truth(model, tokens, {Activations::kQ8, KvType::kF32});
+    for (const Kernels* kernels : available_kernels()) {
+      const SessionOptions options{.activations = Activations::kF32,
+                                   .kv_type = KvType::kF32,
+                                   .threads = 1,
+                                   .kernels = kernels};
+      EXPECT_LT(relative_distance(engine_logits(model, tokens, options), truth.exact), 1e-5)
+          << type << kernels->name;
+      EXPECT_LT(relative_distance(engine_logits_one_by_one(model, tokens, options), truth.exact),
+                1e-5)
+          << type << kernels->name;
+      const Distances d = measure(model, truth, kernels);
+      if (format_of(Gguf::open(entry.path()).find_tensor("blocks")->type).q8_block != 0) {
+        EXPECT_LE(d.many, 1.1 * d.simulated) << type << kernels->name;
+        EXPECT_LE(d.few, 1.1 * d.simulated) << type << kernels->name;
+        if (kernels == available_kernels().back()) print_row(type, kernels->name, d);
+      } else {
+        EXPECT_LT(d.many, 1e-5) << type << kernels->name;
+        EXPECT_LT(d.few, 1e-5) << type << kernels->name;
+      }
+    }
+    ++types;
+  }
+  EXPECT_EQ(types, 27u);
+}
+
+}  // namespace
+}  // namespace brink::testing
