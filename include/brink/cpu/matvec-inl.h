@@ -25,15 +25,57 @@ HWY_INLINE hn::Vec<D> GroupScales(D d, const float* HWY_RESTRICT scales) {
   }
 }
 
+// The f16 scales at the start of 8 consecutive blocks. Built in a register where there is F16C:
+// eight scalar stores followed by a vector load would wait for the stores.
+template <std::size_t kStride>
+HWY_INLINE void LoadF16x8(const std::uint8_t* HWY_RESTRICT p, float* HWY_RESTRICT out) {
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+  __m128i v = _mm_cvtsi32_si128(LoadAs<std::uint16_t>(p));
+  v = _mm_insert_epi16(v, LoadAs<std::int16_t>(p + kStride), 1);
+  v = _mm_insert_epi16(v, LoadAs<std::int16_t>(p + 2 * kStride), 2);
+  v = _mm_insert_epi16(v, LoadAs<std::int16_t>(p + 3 * kStride), 3);
+  v = _mm_insert_epi16(v, LoadAs<std::int16_t>(p + 4 * kStride), 4);
+  v = _mm_insert_epi16(v, LoadAs<std::int16_t>(p + 5 * kStride), 5);
+  v = _mm_insert_epi16(v, LoadAs<std::int16_t>(p + 6 * kStride), 6);
+  v = _mm_insert_epi16(v, LoadAs<std::int16_t>(p + 7 * kStride), 7);
+  _mm256_storeu_ps(out, _mm256_cvtph_ps(v));
+#else
+  for (std::size_t i = 0; i < 8; ++i) out[i] = LoadF16(p + i * kStride);
+#endif
+}
+
+// Scales and minima of a whole unit.
+template <TensorType T>
+HWY_INLINE void UnitScales(const std::uint8_t* HWY_RESTRICT blocks, float* HWY_RESTRICT scales,
+                           float* HWY_RESTRICT mins) {
+  using Format = Unpack<T>;
+  constexpr std::size_t kBytes = size_of(T).block_bytes;
+  constexpr std::size_t kGroups = Format::kBlock / Format::kGroup;
+  if constexpr (Format::kBlock == 32 && T != TensorType::kMXFP4) {
+    LoadF16x8<kBytes>(blocks, scales);
+    if constexpr (Format::kHasMin) {
+      LoadF16x8<kBytes>(blocks + 2, mins);
+      const hn::CappedTag<float, 8> d;
+      for (std::size_t i = 0; i < 8; i += hn::Lanes(d)) {
+        hn::Store(hn::Neg(hn::Load(d, mins + i)), d, mins + i);
+      }
+    }
+  } else {
+    BRINK_UNROLL_LOOP(8)
+    for (std::size_t b = 0; b < kUnit / Format::kBlock; ++b) {
+      Format::Scales(blocks + b * kBytes, scales + b * kGroups, mins + b * kGroups);
+    }
+  }
+}
+
 // One vector of quants at weight k of a run of blocks.
 template <TensorType T, class D8>
 HWY_INLINE hn::Vec<D8> QuantsAt(D8 d, const std::uint8_t* HWY_RESTRICT blocks, std::size_t k) {
   using Format = Unpack<T>;
   constexpr std::size_t kBytes = size_of(T).block_bytes;
   if constexpr (hn::MaxLanes(D8()) > Format::kBlock) {
-    const hn::Half<D8> half;
-    return hn::Combine(d, QuantsAt<T>(half, blocks, k + hn::Lanes(half)),
-                       QuantsAt<T>(half, blocks, k));
+    const std::uint8_t* HWY_RESTRICT block = blocks + k / Format::kBlock * kBytes;
+    return Format::TwoBlocks(d, block, block + kBytes);
   } else {
     return Format::Quants(d, blocks + k / Format::kBlock * kBytes, k % Format::kBlock);
   }
@@ -61,12 +103,13 @@ HWY_INLINE void MatvecUnit(const std::uint8_t* HWY_RESTRICT blocks, const Q8Row&
 
   alignas(64) float scales[kGroups];
   alignas(64) float mins[kGroups];
-  if constexpr (!kWhole) {
+  if constexpr (kWhole) {
+    UnitScales<T>(blocks, scales, mins);
+  } else {
     for (std::size_t g = 0; g < kGroups; ++g) scales[g] = mins[g] = 0.0f;
-  }
-  BRINK_UNROLL_LOOP(8)
-  for (std::size_t b = 0; b < weights / Format::kBlock; ++b) {
-    Format::Scales(blocks + b * kBytes, scales + b * kGroupsPerBlock, mins + b * kGroupsPerBlock);
+    for (std::size_t b = 0; b < weights / Format::kBlock; ++b) {
+      Format::Scales(blocks + b * kBytes, scales + b * kGroupsPerBlock, mins + b * kGroupsPerBlock);
+    }
   }
   // What offset and minimum take away: (offset * scale + min) times the sum of the activations.
   constexpr bool kCorrect = Format::kHasMin || Format::kOffset != 0;
@@ -148,13 +191,30 @@ HWY_INLINE void MatvecUnit(const std::uint8_t* HWY_RESTRICT blocks, const Q8Row&
       if constexpr (kCorrect) {
         const float* HWY_RESTRICT s =
             (kGroup == 16 ? x.sums16 : x.sums32) + (t * columns + column) / kGroup;
-        float away = 0.0f;
-        for (std::size_t g = 0; g < weights / kGroup; ++g) {
-          float m = both[g] * static_cast<float>(Format::kOffset);
-          if constexpr (Format::kHasMin) m = mins[g] * xs[g * kGroup / 32];
-          away += m * s[g];
+        if constexpr (kGroup == 32 && kWhole) {
+          const hn::CappedTag<float, 8> d8f;
+          auto away = hn::Zero(d8f);
+          for (std::size_t g = 0; g < kGroups; g += hn::Lanes(d8f)) {
+            auto m = hn::Mul(hn::Load(d8f, both + g), hn::Set(d8f, Format::kOffset));
+            if constexpr (Format::kHasMin) {
+              m = hn::Mul(hn::Load(d8f, mins + g), hn::LoadU(d8f, xs + g));
+            }
+            away = hn::MulAdd(m, hn::LoadU(d8f, s + g), away);
+          }
+          if constexpr (hn::MaxLanes(decltype(df)()) == hn::MaxLanes(decltype(d8f)())) {
+            sum = hn::Sub(sum, away);
+          } else {
+            sum = hn::Sub(sum, hn::ZeroExtendVector(df, away));
+          }
+        } else {
+          float away = 0.0f;
+          for (std::size_t g = 0; g < weights / kGroup; ++g) {
+            float m = both[g] * static_cast<float>(Format::kOffset);
+            if constexpr (Format::kHasMin) m = mins[g] * xs[g * kGroup / 32];
+            away += m * s[g];
+          }
+          sum = hn::Sub(sum, hn::IfThenElseZero(hn::FirstN(df, 1), hn::Set(df, away)));
         }
-        sum = hn::Sub(sum, hn::IfThenElseZero(hn::FirstN(df, 1), hn::Set(df, away)));
       }
       if constexpr (kWhole) {
         sums[t] = hn::Add(sums[t], sum);

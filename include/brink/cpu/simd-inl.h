@@ -139,16 +139,73 @@ HWY_INLINE V ShiftBytes(V v, std::size_t bits) {
   }
 }
 
-// out[i] = factor * bytes[i] for `kCount` (8 or 16) bytes, unsigned or signed by T.
-template <std::size_t kCount, class T>
-HWY_INLINE void ScaleBytes(const T* HWY_RESTRICT bytes, float factor, float* HWY_RESTRICT out) {
-  const hn::CappedTag<float, kCount> df;
+// out[i] = factor * byte i of `bytes`, taken as T. From registers, not memory: a vector load of
+// bytes that scalar code has just stored waits for the stores.
+template <class T>
+HWY_INLINE void ScaleBytes8(std::uint64_t bytes, float factor, float* HWY_RESTRICT out) {
+  const hn::CappedTag<float, 8> df;
   const hn::RebindToSigned<decltype(df)> di;
-  const hn::Rebind<T, decltype(df)> db;
+  const hn::FixedTag<std::uint64_t, 1> d64;
+  const hn::Repartition<T, decltype(d64)> d8;
   const auto f = hn::Set(df, factor);
-  for (std::size_t i = 0; i < kCount; i += hn::Lanes(df)) {
-    hn::StoreU(hn::Mul(f, hn::ConvertTo(df, hn::PromoteTo(di, hn::LoadU(db, bytes + i)))), df,
-               out + i);
+  for (std::size_t i = 0; i < 8; i += hn::Lanes(df)) {
+    const auto rest = hn::BitCast(d8, hn::Set(d64, bytes >> (8 * i)));
+    if constexpr (hn::MaxLanes(decltype(df)()) == 8) {
+      hn::StoreU(hn::Mul(f, hn::ConvertTo(df, hn::PromoteTo(di, rest))), df, out + i);
+    } else {
+      const hn::Half<decltype(d8)> d4;
+      const auto four = hn::LowerHalf(d4, rest);
+      hn::StoreU(hn::Mul(f, hn::ConvertTo(df, hn::PromoteTo(di, four))), df, out + i);
+    }
+  }
+}
+
+// The same for the 16 bytes of a vector.
+template <class V>
+HWY_INLINE void ScaleBytes16(V bytes, float factor, float* HWY_RESTRICT out) {
+  const hn::CappedTag<float, 16> df;
+  const hn::RebindToSigned<decltype(df)> di;
+  const auto f = hn::Set(df, factor);
+  if constexpr (hn::MaxLanes(decltype(df)()) == 16) {
+    hn::StoreU(hn::Mul(f, hn::ConvertTo(df, hn::PromoteTo(di, bytes))), df, out);
+  } else {
+    using T = hn::TFromV<V>;
+    const hn::FixedTag<std::uint64_t, 2> d64;
+    const auto both = hn::BitCast(d64, bytes);
+    ScaleBytes8<T>(hn::GetLane(both), factor, out);
+    ScaleBytes8<T>(hn::ExtractLane(both, 1), factor, out + 8);
+  }
+}
+
+template <class T>
+HWY_INLINE void ScaleBytes16(std::uint64_t low, std::uint64_t high, float factor,
+                             float* HWY_RESTRICT out) {
+  const hn::FixedTag<std::uint64_t, 2> d64;
+  const hn::Repartition<T, decltype(d64)> d8;
+  ScaleBytes16(hn::BitCast(d8, hn::InterleaveLower(d64, hn::Set(d64, low), hn::Set(d64, high))),
+               factor, out);
+}
+
+// 32 bytes at two shifts: byte i of `run`, shifted right by `shift`, and after the 32 of these the
+// same bytes shifted by `shift + step`; of that the Lanes(d) bytes from `k` on (k < 64). To be
+// masked by the caller. How the k-quants lay out most of their fields.
+template <class D8>
+HWY_INLINE hn::Vec<D8> TwoShifts(D8 d, const std::uint8_t* HWY_RESTRICT run, std::size_t k,
+                                 std::size_t shift, std::size_t step) {
+  if constexpr (hn::MaxLanes(D8()) == 64) {
+#if HWY_TARGET == HWY_AVX3
+    const auto s0 = static_cast<long long>(shift);
+    const auto s1 = static_cast<long long>(shift + step);
+    const __m512i twice =
+        _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(run)));
+    return hn::Vec<D8>{_mm512_srlv_epi64(twice, _mm512_set_epi64(s1, s1, s1, s1, s0, s0, s0, s0))};
+#else
+    const hn::Half<D8> half;
+    const auto bytes = hn::LoadU(half, run);
+    return hn::Combine(d, ShiftBytes(bytes, shift + step), ShiftBytes(bytes, shift));
+#endif
+  } else {
+    return ShiftBytes(hn::LoadU(d, run + k % 32), shift + (k % 64 / 32) * step);
   }
 }
 

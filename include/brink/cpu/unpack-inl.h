@@ -9,6 +9,7 @@
 //   kSigned   quants are int8 of the full range instead of 0..127
 //   Scales()  scales[g] and mins[g] of a block such that each weight is exactly
 //             scales[g] * float(q - kOffset) - mins[g], each operation rounded
+//   TwoBlocks()  (blocks of 32 only) 64 quants, those of two neighbouring blocks
 //   Quants()  Lanes(d) consecutive quants from weight k on; Lanes(d) is 16, 32 or 64 and divides k
 //             and the block
 // Formats are described in docs/formats.md.
@@ -21,22 +22,12 @@ namespace hn = hwy::HWY_NAMESPACE;
 template <TensorType T>
 struct Unpack;
 
-// Builds vectors of 64 from the halves that formats lay out in runs of 32.
-template <class Format>
-struct UnpackBy32 {
-  template <class D8>
-  static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
-                                       std::size_t k) {
-    if constexpr (hn::MaxLanes(D8()) == 64) {
-      const hn::Half<D8> half;
-      return hn::Combine(d, Format::Run(half, block, k + 32), Format::Run(half, block, k));
-    } else {
-      return Format::Run(d, block, k);
-    }
-  }
-};
+// 32 less in every byte (0..63), as int8; setting bit 7 first keeps borrows apart.
+HWY_INLINE std::uint64_t BytesLess32(std::uint64_t bytes) {
+  return ((bytes | 0x8080808080808080u) - 0x2020202020202020u) ^ 0x8080808080808080u;
+}
 
-// The 32-weight formats store weight i and i + 16 in the low and high nibble of byte i.
+// Most 32-weight formats store weight i and i + 16 in the low and high nibble of byte i.
 template <class D8>
 HWY_INLINE hn::Vec<D8> NibblePairs16(D8 d, const std::uint8_t* HWY_RESTRICT qs, std::size_t k) {
   const hn::Half<D8> half;
@@ -49,11 +40,40 @@ HWY_INLINE hn::Vec<D8> NibblePairs16(D8 d, const std::uint8_t* HWY_RESTRICT qs, 
   }
 }
 
+// Two such blocks side by side, whose nibbles start at `first` and `second`.
+template <class D64>
+HWY_INLINE hn::Vec<D64> NibblePairs16Twice(D64 d, const std::uint8_t* HWY_RESTRICT first,
+                                           const std::uint8_t* HWY_RESTRICT second) {
+#if HWY_TARGET == HWY_AVX3
+  const __m512i a =
+      _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(first)));
+  const __m512i both = _mm512_mask_broadcast_i32x4(
+      a, 0xFF00, _mm_loadu_si128(reinterpret_cast<const __m128i*>(second)));
+  const __m512i shifts = _mm512_set_epi64(4, 4, 0, 0, 4, 4, 0, 0);
+  return hn::And(hn::Vec<D64>{_mm512_srlv_epi64(both, shifts)}, hn::Set(d, 15));
+#else
+  const hn::Half<D64> half;
+  return hn::Combine(d, NibblePairs16(half, second, 0), NibblePairs16(half, first, 0));
+#endif
+}
+
 // bits[i] ? value : 0 for Lanes(d) consecutive bits.
 template <class D8>
 HWY_INLINE hn::Vec<D8> BitsToBytes(D8 d, const std::uint8_t* HWY_RESTRICT bits,
                                    std::uint8_t value) {
   return hn::IfThenElseZero(hn::LoadMaskBits(d, bits), hn::Set(d, value));
+}
+
+// Bits of two blocks to bytes of 0 or 16.
+template <class D64>
+HWY_INLINE hn::Vec<D64> TwoBitsToBytes(D64 d, std::uint32_t a, std::uint32_t b) {
+#if HWY_TARGET == HWY_AVX3
+  const __mmask64 bits = a | static_cast<std::uint64_t>(b) << 32;
+  return hn::Vec<D64>{_mm512_maskz_mov_epi8(bits, hn::Set(d, 16).raw)};
+#else
+  alignas(8) std::uint32_t bits[2] = {a, b};
+  return BitsToBytes(d, reinterpret_cast<const std::uint8_t*>(bits), 16);
+#endif
 }
 
 template <>
@@ -70,6 +90,11 @@ struct Unpack<TensorType::kQ4_0> {
   static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
                                        std::size_t k) {
     return NibblePairs16(d, block + 2, k);
+  }
+  template <class D64>
+  static HWY_INLINE hn::Vec<D64> TwoBlocks(D64 d, const std::uint8_t* HWY_RESTRICT a,
+                                           const std::uint8_t* HWY_RESTRICT b) {
+    return NibblePairs16Twice(d, a + 2, b + 2);
   }
 };
 
@@ -89,6 +114,11 @@ struct Unpack<TensorType::kQ4_1> {
                                        std::size_t k) {
     return NibblePairs16(d, block + 4, k);
   }
+  template <class D64>
+  static HWY_INLINE hn::Vec<D64> TwoBlocks(D64 d, const std::uint8_t* HWY_RESTRICT a,
+                                           const std::uint8_t* HWY_RESTRICT b) {
+    return NibblePairs16Twice(d, a + 4, b + 4);
+  }
 };
 
 template <>
@@ -105,6 +135,12 @@ struct Unpack<TensorType::kQ5_0> {
   static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
                                        std::size_t k) {
     return hn::Or(NibblePairs16(d, block + 6, k), BitsToBytes(d, block + 2 + k / 8, 16));
+  }
+  template <class D64>
+  static HWY_INLINE hn::Vec<D64> TwoBlocks(D64 d, const std::uint8_t* HWY_RESTRICT a,
+                                           const std::uint8_t* HWY_RESTRICT b) {
+    return hn::Or(NibblePairs16Twice(d, a + 6, b + 6),
+                  TwoBitsToBytes(d, LoadAs<std::uint32_t>(a + 2), LoadAs<std::uint32_t>(b + 2)));
   }
 };
 
@@ -124,6 +160,12 @@ struct Unpack<TensorType::kQ5_1> {
                                        std::size_t k) {
     return hn::Or(NibblePairs16(d, block + 8, k), BitsToBytes(d, block + 4 + k / 8, 16));
   }
+  template <class D64>
+  static HWY_INLINE hn::Vec<D64> TwoBlocks(D64 d, const std::uint8_t* HWY_RESTRICT a,
+                                           const std::uint8_t* HWY_RESTRICT b) {
+    return hn::Or(NibblePairs16Twice(d, a + 8, b + 8),
+                  TwoBitsToBytes(d, LoadAs<std::uint32_t>(a + 4), LoadAs<std::uint32_t>(b + 4)));
+  }
 };
 
 template <>
@@ -140,6 +182,11 @@ struct Unpack<TensorType::kQ8_0> {
   static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
                                        std::size_t k) {
     return hn::LoadU(d, block + 2 + k);
+  }
+  template <class D64>
+  static HWY_INLINE hn::Vec<D64> TwoBlocks(D64 d, const std::uint8_t* HWY_RESTRICT a,
+                                           const std::uint8_t* HWY_RESTRICT b) {
+    return hn::Combine(d, hn::LoadU(hn::Half<D64>(), b + 2), hn::LoadU(hn::Half<D64>(), a + 2));
   }
 };
 
@@ -167,10 +214,15 @@ struct Unpack<TensorType::kIQ4_NL> {
                                        std::size_t k) {
     return Iq4Levels(d, NibblePairs16(d, block + 2, k));
   }
+  template <class D64>
+  static HWY_INLINE hn::Vec<D64> TwoBlocks(D64 d, const std::uint8_t* HWY_RESTRICT a,
+                                           const std::uint8_t* HWY_RESTRICT b) {
+    return Iq4Levels(d, NibblePairs16Twice(d, a + 2, b + 2));
+  }
 };
 
 template <>
-struct Unpack<TensorType::kIQ4_XS> : UnpackBy32<Unpack<TensorType::kIQ4_XS>> {
+struct Unpack<TensorType::kIQ4_XS> {
   static constexpr std::size_t kBlock = 256, kGroup = 32;
   static constexpr int kOffset = 0;
   static constexpr bool kHasMin = false, kSigned = true;
@@ -186,17 +238,17 @@ struct Unpack<TensorType::kIQ4_XS> : UnpackBy32<Unpack<TensorType::kIQ4_XS>> {
     std::uint64_t h = (high | high << 24) & 0x000000FF000000FFu;
     h = (h | h << 12) & 0x000F000F000F000Fu;
     h = (h | h << 6) & 0x0303030303030303u;
-    alignas(8) std::int8_t biased[8];
-    const std::uint64_t six = l | h << 4;
-    // six - 32 in every byte: no borrow crosses bytes when bit 7 is set first.
-    const std::uint64_t minus32 =
-        ((six | 0x8080808080808080u) - 0x2020202020202020u) ^ 0x8080808080808080u;
-    std::memcpy(biased, &minus32, 8);
-    ScaleBytes<8>(biased, LoadF16(block), scales);
+    ScaleBytes8<std::int8_t>(BytesLess32(l | h << 4), LoadF16(block), scales);
   }
   template <class D8>
-  static HWY_INLINE hn::Vec<D8> Run(D8 d, const std::uint8_t* HWY_RESTRICT block, std::size_t k) {
-    return Iq4Levels(d, NibblePairs16(d, block + 8 + k / 32 * 16, k % 32));
+  static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
+                                       std::size_t k) {
+    const std::uint8_t* HWY_RESTRICT qs = block + 8 + k / 32 * 16;
+    if constexpr (hn::MaxLanes(D8()) == 64) {
+      return Iq4Levels(d, NibblePairs16Twice(d, qs, qs + 16));
+    } else {
+      return Iq4Levels(d, NibblePairs16(d, qs, k % 32));
+    }
   }
 };
 

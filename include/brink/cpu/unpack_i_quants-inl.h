@@ -88,9 +88,7 @@ HWY_INLINE void OddNibbleScales16(const std::uint8_t* HWY_RESTRICT nibbles, floa
   const std::uint64_t packed = LoadAs<std::uint64_t>(nibbles);
   const auto both = Bytes16(d, packed, packed);
   const auto s = hn::InterleaveLower(d, hn::And(both, hn::Set(d, 15)), hn::ShiftRight<4>(both));
-  alignas(16) std::uint8_t odd[16];
-  hn::Store(hn::Or(hn::Add(s, s), hn::Set(d, 1)), d, odd);
-  ScaleBytes<16>(odd, factor, scales);
+  ScaleBytes16(hn::Or(hn::Add(s, s), hn::Set(d, 1)), factor, scales);
 }
 
 // scales[i] = factor * (2 * s[i] + 1) for 8 four-bit s at the top of words[first + stride * i].
@@ -179,11 +177,10 @@ struct Unpack<TensorType::kIQ1_M> {
     const std::uint16_t super_scale =
         static_cast<std::uint16_t>(tops >> 12 | tops >> 24 | tops >> 36 | tops >> 48);
     const hn::FixedTag<std::uint8_t, 16> d;
-    alignas(16) std::uint8_t odd[16];
-    hn::Store(Bytes16(d, OddScales(packed), OddScales(packed >> 32)), d, odd);
     std::uint8_t f16[2];
     std::memcpy(f16, &super_scale, 2);
-    ScaleBytes<16>(odd, LoadF16(f16) * 0.125f, scales);
+    ScaleBytes16(Bytes16(d, OddScales(packed), OddScales(packed >> 32)), LoadF16(f16) * 0.125f,
+                 scales);
   }
   static HWY_INLINE std::uint64_t Point(const std::uint8_t* HWY_RESTRICT block, std::size_t k) {
     const std::size_t high = block[32 + k / 16] >> (k % 16 / 8 * 4) & 7;
@@ -335,9 +332,7 @@ struct Unpack<TensorType::kIQ3_S> {
     s = (s | s << 8) & 0x00FF00FF00FF00FFu;
     s = (s | s << 4) & 0x0F0F0F0F0F0F0F0Fu;
     s = s << 1 | 0x0101010101010101u;
-    std::uint8_t odd[8];
-    std::memcpy(odd, &s, 8);
-    ScaleBytes<8>(odd, LoadF16(block), scales);
+    ScaleBytes8<std::uint8_t>(s, LoadF16(block), scales);
   }
   static HWY_INLINE std::uint32_t Point(const std::uint8_t* HWY_RESTRICT block, std::size_t k) {
     const std::size_t high = block[66 + k / 32] >> (k % 32 / 4) & 1;

@@ -76,7 +76,7 @@ struct Unpack<TensorType::kTQ1_0> {
 };
 
 template <>
-struct Unpack<TensorType::kTQ2_0> : UnpackBy32<Unpack<TensorType::kTQ2_0>> {
+struct Unpack<TensorType::kTQ2_0> {
   static constexpr std::size_t kBlock = 256, kGroup = 32;
   static constexpr int kOffset = 1;
   static constexpr bool kHasMin = false, kSigned = false;
@@ -87,9 +87,9 @@ struct Unpack<TensorType::kTQ2_0> : UnpackBy32<Unpack<TensorType::kTQ2_0>> {
     for (std::size_t g = 0; g < 8; ++g) scales[g] = d;
   }
   template <class D8>
-  static HWY_INLINE hn::Vec<D8> Run(D8 d, const std::uint8_t* HWY_RESTRICT block, std::size_t k) {
-    const auto bytes = hn::LoadU(d, block + k / 128 * 32 + k % 32);
-    return hn::And(ShiftBytes(bytes, k % 128 / 32 * 2), hn::Set(d, 3));
+  static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
+                                       std::size_t k) {
+    return hn::And(TwoShifts(d, block + k / 128 * 32, k, k % 128 / 64 * 4, 2), hn::Set(d, 3));
   }
 };
 
@@ -117,6 +117,11 @@ struct Unpack<TensorType::kMXFP4> {
   static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
                                        std::size_t k) {
     return E2m1Levels(d, NibblePairs16(d, block + 1, k));
+  }
+  template <class D64>
+  static HWY_INLINE hn::Vec<D64> TwoBlocks(D64 d, const std::uint8_t* HWY_RESTRICT a,
+                                           const std::uint8_t* HWY_RESTRICT b) {
+    return E2m1Levels(d, NibblePairs16Twice(d, a + 1, b + 1));
   }
 };
 
