@@ -160,59 +160,61 @@ std::span<const std::string_view> builtin_chat_format_names() {
 }
 
 std::optional<ChatFormat> builtin_chat_format(std::string_view name) {
-  using namespace chat_builtin_detail;
-  if (name == "chatml" || name == "smollm") return chatml(name, "");
+  namespace detail = chat_builtin_detail;
+  if (name == "chatml" || name == "smollm") return detail::chatml(name, "");
   if (name == "qwen2.5") {
-    ChatFormat format =
-        chatml(name, "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.");
+    ChatFormat format = detail::chatml(
+        name, "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.");
     format.family = ChatFamily::kQwen2;
     return format;
   }
   if (name == "qwen3") {
-    ChatFormat format = qwen3(name, true);
+    ChatFormat format = detail::qwen3(name, true);
     format.unless_thinking = "<think>\n\n</think>\n\n";
     return format;
   }
-  if (name == "qwen3-instruct") return qwen3(name, false);
+  if (name == "qwen3-instruct") return detail::qwen3(name, false);
   if (name == "qwen3-thinking") {
-    ChatFormat format = qwen3(name, true);
+    ChatFormat format = detail::qwen3(name, true);
     format.generation_prompt += "<think>\n";
     return format;
   }
   if (name == "smollm2") {
-    return chatml(name, "You are a helpful AI assistant named SmolLM, trained by Hugging Face");
+    return detail::chatml(name,
+                          "You are a helpful AI assistant named SmolLM, trained by Hugging Face");
   }
   if (name == "hermes") {
-    ChatFormat format = chatml(name, "");
+    ChatFormat format = detail::chatml(name, "");
     format.bos = "<|begin_of_text|>";
     format.begins_with_bos = true;
     return format;
   }
-  if (name == "llama2") return llama2();
-  if (name == "llama3") return llama3();
-  if (name == "llama3.1" || name == "llama3.3") return llama31(name, text("26 Jul 2024"));
-  if (name == "llama3.2") return llama31(name, {Kind::kDate, "%d %b %Y"});
+  if (name == "llama2") return detail::llama2();
+  if (name == "llama3") return detail::llama3();
+  if (name == "llama3.1" || name == "llama3.3")
+    return detail::llama31(name, detail::text("26 Jul 2024"));
+  if (name == "llama3.2") return detail::llama31(name, {ChatPiece::Kind::kDate, "%d %b %Y"});
   if (name == "mistral-v1") {
-    return mistral(name, " [INST] ", " [/INST]", " ", MistralSystem::kFirst);
+    return detail::mistral(name, " [INST] ", " [/INST]", " ", MistralSystem::kFirst);
   }
   if (name == "mistral-v3") {
-    ChatFormat format = mistral(name, "[INST] ", "[/INST]", " ", MistralSystem::kLast);
+    ChatFormat format = detail::mistral(name, "[INST] ", "[/INST]", " ", MistralSystem::kLast);
     format.trim = true;
     return format;
   }
   if (name == "mistral-v3-tekken") {
-    return mistral(name, "[INST]", "[/INST]", "", MistralSystem::kLast);
+    return detail::mistral(name, "[INST]", "[/INST]", "", MistralSystem::kLast);
   }
   if (name == "mistral-v7") {
-    return mistral(name, "[INST] ", "[/INST]", " ", MistralSystem::kOwnBlock);
+    return detail::mistral(name, "[INST] ", "[/INST]", " ", MistralSystem::kOwnBlock);
   }
   if (name == "mistral-v7-tekken") {
-    return mistral(name, "[INST]", "[/INST]", "", MistralSystem::kOwnBlock);
+    return detail::mistral(name, "[INST]", "[/INST]", "", MistralSystem::kOwnBlock);
   }
-  if (name == "deepseek-r1") return deepseek(name);
-  if (name == "zephyr") return zephyr();
-  if (name == "vicuna") return vicuna(name, "", "\n\n");
-  if (name == "vicuna-orca") return vicuna(name, "SYSTEM: ", "\n");
+  if (name == "deepseek-r1") return detail::deepseek(name);
+  if (name == "zephyr") return detail::zephyr();
+  if (name == "vicuna") return detail::vicuna(name, "", "\n\n");
+  if (name == "vicuna-orca") return detail::vicuna(name, "SYSTEM: ", "\n");
   return std::nullopt;
 }
 

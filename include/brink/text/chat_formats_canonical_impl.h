@@ -81,7 +81,7 @@ class Canonical {
 
   // Text outside of blocks, under trim_blocks, lstrip_blocks and the `-` of its neighbours.
   void raw(std::size_t tag) {
-    std::string_view text = std::string_view(source_).substr(at_, tag - at_);
+    std::string_view text = std::string_view{source_}.substr(at_, tag - at_);
     bool at_line_start = at_ == 0;
     if (strip_next_) {
       while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
@@ -203,8 +203,11 @@ class Canonical {
       const std::string name = s.substr(loop + 5, in - loop - 5);
       for (const std::string_view field : {".role", ".content"}) {
         for (const std::string_view before : {"{{", "+", "if", "("}) {
-          s = replaced(s, std::string(before) + name + std::string(field),
-                       std::string(before) + "message" + std::string(field));
+          std::string from(before);
+          std::string to(before);
+          from.append(name).append(field);
+          to.append("message").append(field);
+          s = replaced(s, from, to);
         }
       }
       s = replaced(s, "{%for" + name + "inmessages%}", "{%formessageinmessages%}");

@@ -279,14 +279,13 @@ class Rendering {
     for (std::size_t i = 0; i < messages_.size(); ++i) {
       const ChatMessage& message = messages_[i];
       const bool is_last = i + 1 == messages_.size();
-      if (message.role == "user" || message.role == "system") {
-        chatml_turn(message.role, message.content);
-      } else if (message.role == "assistant" && format_.family == ChatFamily::kQwen3) {
+      const bool is_answer = message.role == "assistant";
+      if (is_answer && format_.family == ChatFamily::kQwen3) {
         qwen3_answer(i, question);
-      } else if (message.role == "assistant" && format_.family == ChatFamily::kQwq && !is_last) {
+      } else if (is_answer && format_.family == ChatFamily::kQwq && !is_last) {
         chatml_turn(message.role,
                     without_leading_newlines(after_last(message.content, "</think>")));
-      } else if (message.role == "assistant") {
+      } else if (is_answer || message.role == "user" || message.role == "system") {
         chatml_turn(message.role, message.content);
       } else if (message.role == "tool") {
         if (i == 0 || messages_[i - 1].role != "tool") out_ += "<|im_start|>user";
@@ -333,7 +332,7 @@ class Rendering {
       check_turn(i, rest[i].role);
       std::string content = rest[i].content;
       if (i == 0 && has_system()) {
-        content = format_.system_open + messages_.front().content + format_.system_close + content;
+        content.insert(0, format_.system_open + messages_.front().content + format_.system_close);
       }
       if (format_.trim) content = std::string(trimmed(content));
       if (rest[i].role == "user") {
@@ -366,7 +365,7 @@ class Rendering {
         out_ += message.content + format_.user_close;
       } else if (message.role == "assistant") {
         out_ += format_.assistant_open;
-        out_ += format_.trim ? trimmed(message.content) : std::string_view(message.content);
+        out_ += format_.trim ? trimmed(message.content) : std::string_view{message.content};
         out_ += format_.eos + format_.assistant_close;
       } else if (message.role == "system" && own_block) {
         system_block(message.content);
@@ -401,7 +400,7 @@ class Rendering {
         const std::string_view spoken = after_last(message.content, "</think>");
         if (after_tool) {
           out_ += "<｜tool▁outputs▁end｜>";
-          out_ += format_.joined_turns ? spoken : std::string_view(message.content);
+          out_ += format_.joined_turns ? spoken : std::string_view{message.content};
         } else {
           if (!format_.joined_turns) out_ += "<｜Assistant｜>";
           out_ += spoken;

@@ -182,7 +182,7 @@ bool take_generation_prompt(const Program& program, std::string_view condition,
   const std::string start = "{%if" + std::string(condition) + "%}{{";
   const std::size_t at = program.text().rfind(code(start));
   if (at == std::string::npos) return false;
-  Cursor c{std::string_view(program.text()).substr(at + start.size())};
+  Cursor c{std::string_view{program.text()}.substr(at + start.size())};
   std::optional<std::string> prompt = c.eat_literal();
   if (!prompt || !c.eat("}}")) return false;
   format.generation_prompt = *std::move(prompt);
@@ -342,7 +342,7 @@ std::optional<ChatFormat> mistral(const Program& program) {
     const std::string start = "{%setdefault_system_message=";
     const std::size_t at = program.text().find(start);
     if (at != std::string::npos) {
-      Cursor c{std::string_view(program.text()).substr(at + start.size())};
+      Cursor c{std::string_view{program.text()}.substr(at + start.size())};
       std::optional<ChatPieces> system = c.eat_pieces("%}");
       if (!system) return std::nullopt;
       for (ChatPiece& piece : *system) {
@@ -399,15 +399,15 @@ std::optional<ChatFormat> deepseek(const Program& program) {
 }  // namespace chat_recognition_detail
 
 std::optional<ChatFormat> recognise_chat_format(std::string_view jinja) {
-  using namespace chat_recognition_detail;
-  const Program program(jinja);
-  if (std::optional<ChatFormat> format = table(program)) return format;
+  namespace detail = chat_recognition_detail;
+  const detail::Program program(jinja);
+  if (std::optional<ChatFormat> format = detail::table(program)) return format;
   const auto contains = [&](std::string_view s) { return jinja.find(s) != std::string_view::npos; };
-  if (contains("<|im_start|>")) return chatml(program);
-  if (contains("<<SYS>>")) return llama2(program);
-  if (contains("[INST]")) return mistral(program);
-  if (contains("<｜User｜>")) return deepseek(program);
-  if (contains("<|start_header_id|>")) return llama3(program);
+  if (contains("<|im_start|>")) return detail::chatml(program);
+  if (contains("<<SYS>>")) return detail::llama2(program);
+  if (contains("[INST]")) return detail::mistral(program);
+  if (contains("<｜User｜>")) return detail::deepseek(program);
+  if (contains("<|start_header_id|>")) return detail::llama3(program);
   return std::nullopt;
 }
 

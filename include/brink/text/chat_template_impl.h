@@ -47,13 +47,14 @@ ChatTemplate::ChatTemplate(ChatFormat format)
     : format_(std::make_shared<const ChatFormat>(std::move(format))) {}
 
 ChatTemplate ChatTemplate::from_gguf(const Gguf& file) {
-  using namespace chat_template_detail;
-  const ErrorPlace place{file.path(), std::string(kKey), std::nullopt};
-  const std::optional<std::string_view> jinja = file.get_string(kKey);
-  if (!jinja) throw Error("the file has no chat template" + advice(), place);
+  namespace detail = chat_template_detail;
+  const ErrorPlace place{file.path(), std::string(detail::kKey), std::nullopt};
+  const std::optional<std::string_view> jinja = file.get_string(detail::kKey);
+  if (!jinja) throw Error("the file has no chat template" + detail::advice(), place);
   std::optional<ChatFormat> format = recognise_chat_format(*jinja);
-  if (!format) throw Error("the file's chat template is not of a known family" + advice(), place);
-  take_tokens(*format, file);
+  if (!format)
+    throw Error("the file's chat template is not of a known family" + detail::advice(), place);
+  detail::take_tokens(*format, file);
   return ChatTemplate(*std::move(format));
 }
 

@@ -23,7 +23,7 @@ namespace brink {
 class StopMatcher {
  public:
   /// Throws Error on an empty stop string. No stop strings at all: everything passes.
-  explicit StopMatcher(std::vector<std::string> stops);
+  explicit StopMatcher(const std::vector<std::string>& stops);
 
   /// Adds `text` and returns what is certain to lie before any stop string. `stopped` tells whether
   /// a stop string has been seen, now or earlier.

@@ -3,14 +3,13 @@
 
 #include <algorithm>
 #include <deque>
-#include <utility>
 
 #include "brink/core/error.h"
 #include "brink/text/stop_matcher.h"
 
 namespace brink {
 
-StopMatcher::StopMatcher(std::vector<std::string> stops) : nodes_(1) {
+StopMatcher::StopMatcher(const std::vector<std::string>& stops) : nodes_(1) {
   for (const std::string& stop : stops) {
     if (stop.empty()) throw Error("a stop string is empty");
     std::uint32_t at = 0;
