@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -19,8 +20,9 @@ namespace brink::testing {
 
 class VariantModel {
  public:
-  explicit VariantModel(const std::string& base) : gguf_(Gguf::open(base)) {
-    for (const GgufTensor& t : gguf_.tensors()) {
+  explicit VariantModel(const std::string& base)
+      : gguf_(std::make_shared<const Gguf>(Gguf::open(base))) {
+    for (const GgufTensor& t : gguf_->tensors()) {
       const std::uint64_t* shape = t.shape.data();
       tensors_.push_back({std::string(t.name),
                           t.type,
@@ -29,7 +31,7 @@ class VariantModel {
     }
   }
 
-  const Gguf& base() const { return gguf_; }
+  const Gguf& base() const { return *gguf_; }
 
   /// `key` without "ARCHITECTURE." in front.
   template <class T>
@@ -120,7 +122,7 @@ class VariantModel {
 
   std::string write(const std::string& path) const {
     GgufWriter writer(path);
-    writer.copy_metadata(gguf_);
+    writer.copy_metadata(*gguf_);
     for (const auto& change : edits_) change(writer);
     for (const Tensor& t : tensors_) writer.declare(t.name, t.type, t.shape);
     for (const Tensor& t : tensors_)
@@ -138,7 +140,7 @@ class VariantModel {
   };
 
   std::string full(const std::string& key) const {
-    return std::string(gguf_.get_string("general.architecture").value()) + "." + key;
+    return std::string(gguf_->get_string("general.architecture").value()) + "." + key;
   }
   const Tensor& find(const std::string& name) const {
     for (const Tensor& t : tensors_)
@@ -146,7 +148,7 @@ class VariantModel {
     throw std::runtime_error("no tensor " + name);
   }
 
-  Gguf gguf_;
+  std::shared_ptr<const Gguf> gguf_;
   std::vector<Tensor> tensors_;
   std::vector<std::function<void(GgufWriter&)>> edits_;
 };

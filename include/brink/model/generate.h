@@ -18,8 +18,8 @@ class Session;
 
 struct GenerateOptions {
   std::size_t max_tokens = 256;
-  SamplingOptions sampling;
-  std::vector<std::string> stop;  ///< texts that end the generation and are not shown
+  SamplingOptions sampling = {};
+  std::vector<std::string> stop = {};  ///< texts that end the generation and are not shown
   std::size_t sequence = 0;
 };
 
