@@ -17,15 +17,37 @@ int fail(const CLI::App& app, std::string message, int code) {
   return code;
 }
 
+template <class T>
+using Choices = std::vector<std::pair<std::string, T>>;
+
+const Choices<Activations>& activation_choices() {
+  static const Choices<Activations> choices = {
+      {"f32", Activations::kF32}, {"bf16", Activations::kBf16}, {"q8", Activations::kQ8}};
+  return choices;
+}
+
+const Choices<KvType>& kv_choices() {
+  static const Choices<KvType> choices = {
+      {"f32", KvType::kF32}, {"f16", KvType::kF16}, {"q8_0", KvType::kQ8_0}};
+  return choices;
+}
+
+template <class T>
+std::string word_for(T value, const Choices<T>& choices) {
+  for (const auto& [word, meaning] : choices)
+    if (meaning == value) return word;
+  return "";
+}
+
 // An option that takes one of a few words.
 template <class T>
 void add_choice(CLI::App& app, const std::string& name, T& value, const std::string& help,
-                std::vector<std::pair<std::string, T>> choices) {
+                const Choices<T>& choices) {
   std::string words;
   for (const auto& [word, meaning] : choices) words += (words.empty() ? "" : "|") + word;
   app.add_option_function<std::string>(
          name,
-         [name, words, choices, &value](const std::string& text) {
+         [name, words, &choices, &value](const std::string& text) {
            for (const auto& [word, meaning] : choices) {
              if (word != text) continue;
              value = meaning;
@@ -69,13 +91,18 @@ void add_engine_options(CLI::App& app, EngineOptions& options) {
   add_choice(app, "--activations", options.activations,
              "Precision of activations in products: f32 (exact, slow), bf16, or q8 (blocks of\n"
              "8-bit integers, fast; the default)",
-             {{"f32", Activations::kF32}, {"bf16", Activations::kBf16}, {"q8", Activations::kQ8}});
+             activation_choices());
   add_choice(app, "--kv-type", options.kv_type,
-             "Type of the key-value cache: f32, f16 (the default) or q8_0",
-             {{"f32", KvType::kF32}, {"f16", KvType::kF16}, {"q8_0", KvType::kQ8_0}});
+             "Type of the key-value cache: f32, f16 (the default) or q8_0", kv_choices());
   app.add_option("-t,--threads", options.threads, "Number of threads (default: one per core)")
       ->check(CLI::Range(1u, 1024u))
       ->option_text("N");
+}
+
+std::vector<std::string> engine_arguments(const EngineOptions& options) {
+  return {"--activations", word_for(options.activations, activation_choices()),
+          "--kv-type",     word_for(options.kv_type, kv_choices()),
+          "--threads",     std::to_string(options.threads)};
 }
 
 }  // namespace brink::tools

@@ -5,7 +5,9 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "brink/cpu/activations.h"
 #include "brink/cpu/kernels.h"
@@ -28,13 +30,16 @@ class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Adds --activations, --kv-type, --threads and --context, as far as pointers are given.
+/// Set by --activations, --kv-type and --threads.
 struct EngineOptions {
   Activations activations = Activations::kQ8;
   KvType kv_type = KvType::kF16;
   unsigned threads = 0;  ///< 0: one per core
 };
 void add_engine_options(CLI::App& app, EngineOptions& options);
+
+/// Arguments that add_engine_options() reads as these options.
+std::vector<std::string> engine_arguments(const EngineOptions& options);
 
 }  // namespace brink::tools
 

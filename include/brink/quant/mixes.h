@@ -27,6 +27,9 @@ struct Mix {
 /// mix is named after ("NVFP4") stands for its pure mix. Case-sensitive; empty when unknown.
 std::optional<Mix> find_mix(std::string_view name);
 
+/// The published mix that a file's general.file_type names; empty when there is none.
+std::optional<Mix> mix_of_file_type(std::uint64_t file_type);
+
 /// Names of the published mixes, the most bits first.
 std::vector<std::string_view> mix_names();
 

@@ -285,6 +285,12 @@ std::optional<Mix> find_mix(std::string_view name) {
   }
 }
 
+std::optional<Mix> mix_of_file_type(std::uint64_t file_type) {
+  for (const mixes_detail::MixRules& rules : mixes_detail::kMixes)
+    if (rules.file_type == file_type) return Mix{rules.name, rules.base, false, rules.file_type};
+  return std::nullopt;
+}
+
 std::vector<std::string_view> mix_names() {
   std::vector<std::string_view> names;
   for (const mixes_detail::MixRules& rules : mixes_detail::kMixes) names.emplace_back(rules.name);

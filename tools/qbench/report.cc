@@ -1,0 +1,99 @@
+#include "tools/qbench/report.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+
+#include "tools/support/table.h"
+
+namespace brink::tools {
+namespace {
+
+double min_of(const std::vector<double>& values) {
+  return *std::min_element(values.begin(), values.end());
+}
+double max_of(const std::vector<double>& values) {
+  return *std::max_element(values.begin(), values.end());
+}
+
+std::string percent(const std::vector<double>& shares) { return fixed(100 * median(shares), 1); }
+
+std::string csv_text(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
+  return quoted + '"';
+}
+
+std::string number(double value) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.9g", value);
+  return text;
+}
+
+}  // namespace
+
+std::string table_report(std::span<const Result> results) {
+  Table table({"model", "type", ">MiB", "test", ">tokens/s", ">min", ">max", ">read %", ">int8 %",
+               ">load s", ">first token s", ">peak MiB"});
+  std::vector<double> read, int8;
+  for (const Result& r : results) {
+    table.add({printable(std::filesystem::path(r.model).filename().string(), 40), r.type,
+               fixed(static_cast<double>(r.bytes) / 0x1p20, 0), r.test,
+               fixed(median(r.tokens_per_second), 2), fixed(min_of(r.tokens_per_second), 2),
+               fixed(max_of(r.tokens_per_second), 2), percent(r.bandwidth_shares),
+               percent(r.int8_shares), fixed(r.start.load_seconds, 3),
+               fixed(r.start.first_token_seconds, 2),
+               fixed(static_cast<double>(r.start.peak_rss_bytes) / 0x1p20, 0)});
+    for (const Ceilings& c : r.ceilings) {
+      read.push_back(c.read_bytes_per_second);
+      int8.push_back(c.int8_ops_per_second);
+    }
+  }
+  std::string text = table.text();
+  if (!results.empty())
+    text += "\nShares are of this machine's read bandwidth (" + fixed(median(read) / 1e9, 1) +
+            " GB/s) and int8 rate (" + fixed(median(int8) / 1e9, 0) +
+            " Gop/s), measured beside each sample with " + std::to_string(results[0].threads) +
+            " threads.\n";
+  return text;
+}
+
+std::string json_report(std::span<const Result> results) {
+  Json array = Json::array();
+  for (const Result& r : results)
+    array.push_back({{"model", r.model},
+                     {"type", r.type},
+                     {"bytes", r.bytes},
+                     {"test", r.test},
+                     {"tokens_per_second",
+                      {{"median", median(r.tokens_per_second)},
+                       {"min", min_of(r.tokens_per_second)},
+                       {"max", max_of(r.tokens_per_second)},
+                       {"samples", r.tokens_per_second}}},
+                     {"bandwidth_share", median(r.bandwidth_shares)},
+                     {"int8_share", median(r.int8_shares)},
+                     {"load_seconds", r.start.load_seconds},
+                     {"first_token_seconds", r.start.first_token_seconds},
+                     {"peak_rss_bytes", r.start.peak_rss_bytes},
+                     {"threads", r.threads}});
+  return to_text(array, 1);
+}
+
+std::string csv_report(std::span<const Result> results) {
+  std::string text =
+      "model,type,bytes,test,tokens_per_second_median,tokens_per_second_min,tokens_per_second_max,"
+      "bandwidth_share,int8_share,load_seconds,first_token_seconds,peak_rss_bytes,threads\n";
+  for (const Result& r : results) {
+    text +=
+        csv_text(r.model) + ',' + csv_text(r.type) + ',' + std::to_string(r.bytes) + ',' + r.test;
+    for (const double value :
+         {median(r.tokens_per_second), min_of(r.tokens_per_second), max_of(r.tokens_per_second),
+          median(r.bandwidth_shares), median(r.int8_shares), r.start.load_seconds,
+          r.start.first_token_seconds})
+      text += ',' + number(value);
+    text += ',' + std::to_string(r.start.peak_rss_bytes) + ',' + std::to_string(r.threads) + '\n';
+  }
+  return text;
+}
+
+}  // namespace brink::tools
