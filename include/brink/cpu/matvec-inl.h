@@ -25,6 +25,34 @@ HWY_INLINE hn::Vec<D> GroupScales(D d, const float* HWY_RESTRICT scales) {
   }
 }
 
+// The scales of the lanes of a Dot over the weights from k on, out of a unit's scales.
+template <std::size_t kGroup, class D>
+HWY_INLINE hn::Vec<D> ScalesAt(D d, const float* HWY_RESTRICT scales, std::size_t k) {
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (hn::MaxLanes(D()) == 16) {
+    // One permutation out of a register, by the group of each lane.
+    alignas(64) static constexpr std::int32_t kGroups32[4][16] = {
+        {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1},
+        {2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3},
+        {4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5},
+        {6, 6, 6, 6, 6, 6, 6, 6, 7, 7, 7, 7, 7, 7, 7, 7}};
+    alignas(64) static constexpr std::int32_t kGroups16[4][16] = {
+        {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3},
+        {4, 4, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7},
+        {8, 8, 8, 8, 9, 9, 9, 9, 10, 10, 10, 10, 11, 11, 11, 11},
+        {12, 12, 12, 12, 13, 13, 13, 13, 14, 14, 14, 14, 15, 15, 15, 15}};
+    if constexpr (kGroup == 32) {
+      const __m512 all = _mm512_castps256_ps512(_mm256_load_ps(scales));
+      return hn::Vec<D>{_mm512_permutexvar_ps(_mm512_load_si512(kGroups32[k / 64]), all)};
+    } else {
+      return hn::Vec<D>{
+          _mm512_permutexvar_ps(_mm512_load_si512(kGroups16[k / 64]), _mm512_load_ps(scales))};
+    }
+  }
+#endif
+  return GroupScales<kGroup>(d, scales + k / kGroup);
+}
+
 // The f16 scales at the start of 8 consecutive blocks. Built in a register where there is F16C:
 // eight scalar stores followed by a vector load would wait for the stores.
 template <std::size_t kStride>
@@ -120,7 +148,7 @@ HWY_INLINE void MatvecUnit(const std::uint8_t* HWY_RESTRICT blocks, const Q8Row&
     BRINK_UNROLL_LOOP(16)
     for (std::size_t k = 0; k < kUnit; k += hn::Lanes(d8)) {
       const auto q = QuantsAt<T>(d8, blocks, k);
-      const auto scale = GroupScales<kGroup>(df, scales + k / kGroup);
+      const auto scale = ScalesAt<kGroup>(df, scales, k);
       for (std::size_t t = 0; t < kTokens; ++t) {
         const std::size_t at = t * columns + column + k;
         const auto xq = hn::LoadU(ds8, x.q + at);
@@ -186,7 +214,7 @@ HWY_INLINE void MatvecUnit(const std::uint8_t* HWY_RESTRICT blocks, const Q8Row&
         } else {
           dot = DotU8S8(di, hn::Zero(di), q, xq);
         }
-        sum = hn::MulAdd(hn::ConvertTo(df, dot), GroupScales<kGroup>(df, both + k / kGroup), sum);
+        sum = hn::MulAdd(hn::ConvertTo(df, dot), ScalesAt<kGroup>(df, both, k), sum);
       }
       if constexpr (kCorrect) {
         const float* HWY_RESTRICT s =
@@ -240,8 +268,9 @@ void MatvecTokens(const MatvecArgs& args, std::size_t first_token) {
   x.sums16 += first_token * (columns / 16);
   x.sums32 += first_token * (columns / 32);
   x.sums4 += first_token * (columns / 4);
+  const std::size_t row_bytes = args.weights.bytes_per_row();
   for (std::size_t r = args.row_begin; r < args.row_end; ++r) {
-    const std::uint8_t* HWY_RESTRICT row = args.weights.row(r);
+    const std::uint8_t* HWY_RESTRICT row = args.weights.data + r * row_bytes;
     hn::Vec<Floats> sums[kTokens];
     for (std::size_t t = 0; t < kTokens; ++t) sums[t] = hn::Zero(df);
     for (std::size_t c = 0; c < whole; c += kUnit, row += kUnitBytes) {
