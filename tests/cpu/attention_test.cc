@@ -133,9 +133,9 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
-// Measured at most 2.9e-7 with normal values and scores of size one, over all shapes here and all
-// instruction sets (SSE4, which rounds products, is the worst); some units of f32's 6e-8.
-constexpr double kBound = 5e-7;
+// Measured at most 1.3e-7 with normal values and scores of size one, over all shapes here and all
+// instruction sets: two roundings of f32 (6e-8 each).
+constexpr double kBound = 2e-7;
 
 struct Shape {
   std::size_t k_dim, v_dim;
@@ -158,8 +158,8 @@ TEST(Attention, IsCloseToFloat64) {
                                   {100, 3}}) {
           if (k_type == KvType::kQ8_0 && shape.k_dim % 32 != 0) continue;
           if (v_type == KvType::kQ8_0 && shape.v_dim % 32 != 0) continue;
-          for (const std::size_t count : {1u, 2u, 5u, 9u, 10u, 23u, 70u}) {
-            if (shape.k_dim == 512 && count > 10) continue;  // time
+          for (const std::size_t count : {1u, 2u, 5u, 15u, 16u, 23u, 70u}) {
+            if (shape.k_dim == 512 && count > 16) continue;  // time
             std::vector<std::uint32_t> visible(count);
             for (std::size_t i = 0; i < count; ++i) {
               visible[i] = static_cast<std::uint32_t>(1 + (i * 37 + count * 11) % 300);
@@ -201,7 +201,7 @@ TEST(Attention, SameBitsHoweverQueriesAreGrouped) {
         Scene scene(*kernels, type, type, shape.k_dim, shape.v_dim, visible, 5);
         const std::vector<float> whole = scene.run(visible.size());
         ASSERT_LT(scene.error(whole), kBound);
-        for (const std::size_t group : {1u, 2u, 3u, 4u, 7u, 9u, 10u, 13u, 64u, 65u, 100u}) {
+        for (const std::size_t group : {1u, 2u, 3u, 4u, 7u, 9u, 15u, 16u, 19u, 64u, 65u, 100u}) {
           EXPECT_TRUE(same_bits(scene.run(group), whole))
               << kernels->name << ' ' << name_of(type) << " dims " << shape.k_dim << ", "
               << shape.v_dim << " groups of " << group;
@@ -213,7 +213,7 @@ TEST(Attention, SameBitsHoweverQueriesAreGrouped) {
 
 TEST(Attention, InvisiblePositionsDoNotMatter) {
   for (const Kernels* kernels : available_kernels()) {
-    for (const std::size_t count : {1u, 4u, 5u, 12u, 40u}) {
+    for (const std::size_t count : {1u, 4u, 5u, 18u, 40u}) {
       // The last query sees everything, the others stop short of positions that hold infinities and
       // NaN: in a page all see a part of, and in one that they do not see at all.
       std::vector<std::uint32_t> visible(count, 70);

@@ -90,19 +90,6 @@ HWY_INLINE void TransposeLanes(Lane16 d, LaneVec* HWY_RESTRICT v) {
   }
 }
 
-// kLanes rows from row `first` on, dimensions from i on; rows past the last are stood for by the
-// last, so that nothing is read that was not stored.
-template <KvType kType>
-HWY_INLINE void LoadRows(Lane16 d, const std::uint8_t* page, std::size_t bytes_per_row,
-                         std::size_t rows, std::size_t first, std::size_t dim, std::size_t i,
-                         LaneVec* HWY_RESTRICT v) {
-  BRINK_UNROLL
-  for (std::size_t r = 0; r < kLanes; ++r) {
-    const std::uint8_t* row = page + HWY_MIN(first + r, rows - 1) * bytes_per_row;
-    v[r] = i + kLanes <= dim ? LoadKv<kType>(d, row, i) : LoadKvFirst<kType>(d, row, i, dim - i);
-  }
-}
-
 // A page of K or V. The kernels that read a page prefetch the one that comes after it: pages are
 // too short for the hardware to catch on (with prefetches, cold pages are read three times as
 // fast).
@@ -121,57 +108,66 @@ struct KvRows {
 // Rows prefetched at a time.
 inline constexpr std::size_t kPrefetchRows = 16;
 
-// out[j] = q . row j, for positions below `rows` (those after them, up to a whole vector, get what
-// comes).
+// out[j] = q . row j for j < rows, in whole vectors: the rest of the last one comes from rows that
+// are not in use, whatever they hold. Lanes do not touch each other, and WeighPage leaves them out.
 template <KvType kType>
 HWY_NOINLINE void ScoreRows(const float* HWY_RESTRICT q, const std::uint8_t* HWY_RESTRICT page,
                             std::size_t bytes_per_row, std::size_t dim, std::size_t rows,
                             KvRows next, float* HWY_RESTRICT out) {
   constexpr std::size_t kStep = kKvStep<kType> * kLanes;
+  constexpr std::size_t kStepBytes = kv_row_bytes(kType, kStep);
   const Lane16 d;
   for (std::size_t first = 0; first < rows; first += kLanes) {
     next.Prefetch(first, kLanes);
     LaneVec sums[kLanes];
     BRINK_UNROLL
     for (std::size_t r = 0; r < kLanes; ++r) sums[r] = hn::Zero(d);
-    const std::uint8_t* row[kLanes];
+    // One pointer for four rows: an address can have a multiple of bytes_per_row added, and there
+    // are not enough registers for a pointer to each row.
+    const std::uint8_t* fourth[kLanes / 4];
     BRINK_UNROLL
-    for (std::size_t r = 0; r < kLanes; ++r) {
-      row[r] = page + HWY_MIN(first + r, rows - 1) * bytes_per_row;
-    }
+    for (std::size_t r = 0; r < kLanes; r += 4) fourth[r / 4] = page + (first + r) * bytes_per_row;
     std::size_t i = 0;
     for (; i + kStep <= dim; i += kStep) {
       BRINK_UNROLL
       for (std::size_t r = 0; r < kLanes; ++r) {
         LaneVec v[kKvStep<kType>];
-        LoadKvStep<kType>(d, row[r], i, v);
+        LoadKvStep<kType>(d, fourth[r / 4] + r % 4 * bytes_per_row, 0, v);
         BRINK_UNROLL
         for (std::size_t k = 0; k < kKvStep<kType>; ++k) {
           sums[r] = hn::MulAdd(hn::Load(d, q + i + k * kLanes), v[k], sums[r]);
         }
       }
+      BRINK_UNROLL
+      for (std::size_t r = 0; r < kLanes; r += 4) fourth[r / 4] += kStepBytes;
     }
     if (i < dim) {
-      const auto qi = hn::Load(d, q + i);
       BRINK_UNROLL
       for (std::size_t r = 0; r < kLanes; ++r) {
-        sums[r] = hn::MulAdd(qi, LoadKvFirst<kType>(d, row[r], i, dim - i), sums[r]);
+        const auto v = LoadKvFirst<kType>(d, fourth[r / 4] + r % 4 * bytes_per_row, 0, dim - i);
+        sums[r] = hn::MulAdd(hn::Load(d, q + i), v, sums[r]);
       }
     }
     hn::Store(SumsOfRows(d, sums), d, out + first);
   }
 }
 
-// tile[l][c][j] = dimension c * kLanes + l of row j: the links of chain l lie together.
+// tile[l][c][j] = dimension c * kLanes + l of row j, for j < rows up to whole vectors (as above):
+// the links of chain l lie together.
 template <KvType kType>
 HWY_NOINLINE void TransposePage(const std::uint8_t* HWY_RESTRICT page, std::size_t bytes_per_row,
                                 std::size_t dim, std::size_t rows, float* HWY_RESTRICT tile) {
   const Lane16 d;
+  const std::size_t full = dim / kLanes * kLanes;
   const std::size_t links = LanesUp(dim) / kLanes;
-  for (std::size_t first = 0; first < kKvPage; first += kLanes) {
+  for (std::size_t first = 0; first < rows; first += kLanes) {
     for (std::size_t i = 0; i < dim; i += kLanes) {
+      const std::uint8_t* row = page + first * bytes_per_row;
       LaneVec v[kLanes];
-      LoadRows<kType>(d, page, bytes_per_row, rows, first, dim, i, v);
+      BRINK_UNROLL
+      for (std::size_t r = 0; r < kLanes; ++r, row += bytes_per_row) {
+        v[r] = i < full ? LoadKv<kType>(d, row, i) : LoadKvFirst<kType>(d, row, i, dim - i);
+      }
       TransposeLanes(d, v);
       BRINK_UNROLL
       for (std::size_t r = 0; r < kLanes; ++r) {
