@@ -22,6 +22,20 @@ int run(const RunOptions& options) {
   return options.chat ? chat(options) : complete(options);
 }
 
+// Several to a line, as help texts do not wrap by themselves.
+std::string template_names() {
+  constexpr std::size_t kWidth = 70;
+  std::string names;
+  std::size_t line = kWidth;
+  for (const std::string_view name : ChatTemplate::names()) {
+    if (!names.empty()) names += ',';
+    const bool wrap = line + name.size() + 2 > kWidth;
+    names += (wrap ? '\n' : ' ') + std::string(name);
+    line = (wrap ? 0 : line + 2) + name.size();
+  }
+  return names;
+}
+
 void add_sampling_options(CLI::App& app, GenerateOptions& generate) {
   SamplingOptions& sampling = generate.sampling;
   app.add_option("-n,--max-tokens", generate.max_tokens, "Generate at most this many tokens")
@@ -74,14 +88,14 @@ int main(int argc, char** argv) {
   app.add_flag("--chat", options.chat, "Have a conversation, in the form the model was trained on");
   app.add_option("--system", options.system, "System message of the conversation")
       ->option_text("TEXT");
-  std::string templates;
-  for (const std::string_view name : brink::ChatTemplate::names())
-    templates += (templates.empty() ? "" : ", ") + std::string(name);
   app.add_option("--template", options.chat_template,
-                 "Form of the conversation, if the file names none: " + templates)
+                 "Form of the conversation, if the file names none:" + template_names())
       ->option_text("NAME");
-  app.add_flag("--thinking,!--no-thinking", options.thinking,
-               "Have a model that can (Qwen 3) think before it answers, or not");
+  app.add_flag_callback(
+      "--thinking", [&] { options.thinking = true; },
+      "Have a model that can (Qwen 3) think before it answers");
+  app.add_flag_callback(
+      "--no-thinking", [&] { options.thinking = false; }, "Have it answer at once");
   app.add_option(
          "--tokenize", options.tokenize,
          "Print the token ids of this text file (- for standard input); the model file may\n"
