@@ -97,9 +97,18 @@ TEST(TokenizerReference, BosAndEndsOfRealVocabularies) {
 TEST(TokenizerReference, RoundTripOfRandomBytes) {
   BRINK_REQUIRE_REFERENCE_DATA();
   std::mt19937 random(11);
-  const std::vector<std::string> parts = {
-      " ",    "\n",   "\r\n", "the", "é", "中文", "🦙", "\xF0\x9F", "'s", "12", "3456", "...",
-      "\xFF", "\x80", "\xC3", "İ",   "A", "z",    "\t",   "_",        "<|", "\0", "。",   "    "};
+  const std::vector<std::string> parts = {" ",    "\n",
+                                          "\r\n", "the",
+                                          "é",    "中文",
+                                          "🦙", "\xF0\x9F",
+                                          "'s",   "12",
+                                          "3456", "...",
+                                          "\xFF", "\x80",
+                                          "\xC3", "İ",
+                                          "A",    "z",
+                                          "\t",   "_",
+                                          "<|",   std::string(1, '\0'),
+                                          "。",   "    "};
   // The others leave out tokens for some bytes.
   const std::vector<std::string> names = {"llama-bpe", "qwen2", "gpt-2", "llama-spm"};
   for (const std::string& name : names) {
@@ -140,7 +149,7 @@ TEST(TokenizerReference, CachesDoNotChangeIds) {
       while (end != text.npos && (text[end + 2] == ' ' || text[end + 2] == '\n'))
         end = text.find("\n ", end + 1);
       end = end == text.npos ? text.size() : end + 1;
-      const Ids ids = tokenizer.encode(std::string_view(text).substr(begin, end - begin), kPlain);
+      const Ids ids = tokenizer.encode(std::string_view{text}.substr(begin, end - begin), kPlain);
       by_line.insert(by_line.end(), ids.begin(), ids.end());
       begin = end;
     }
@@ -155,6 +164,7 @@ TEST(TokenizerReference, ThreadsShareATokenizer) {
   const Ids expected = load("gpt-2").encode(text, kPlain);
   std::vector<Ids> results(4);
   std::vector<std::thread> threads;
+  threads.reserve(results.size());
   for (Ids& result : results)
     threads.emplace_back([&] { result = tokenizer.encode(text, kPlain); });
   for (std::thread& thread : threads) thread.join();

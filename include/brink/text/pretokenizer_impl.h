@@ -107,22 +107,9 @@ inline bool is_line_end(const Character& c) { return c.code_point == '\r' || c.c
 /// [\p{P}\$\+<=>\^~\|], and ` for Falcon.
 template <bool kBacktick>
 bool is_falcon_punctuation(const Character& c) {
-  if (c.classes & kPunctuation) return true;
-  switch (c.code_point) {
-    case '$':
-    case '+':
-    case '<':
-    case '=':
-    case '>':
-    case '^':
-    case '~':
-    case '|':
-      return true;
-    case '`':
-      return kBacktick;
-    default:
-      return false;
-  }
+  constexpr std::string_view kSymbols = kBacktick ? "$+<=>^~|`" : "$+<=>^~|";
+  return (c.classes & kPunctuation) ||
+         (c.code_point < 0x80 && kSymbols.find(static_cast<char>(c.code_point)) != kSymbols.npos);
 }
 
 template <bool kBacktick, class Next>

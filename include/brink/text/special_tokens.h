@@ -4,7 +4,9 @@
 #define BRINK_TEXT_SPECIAL_TOKENS_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>

@@ -8,70 +8,39 @@
 namespace brink {
 namespace special_tokens_detail {
 
+// clang-format off
 /// Tokens with which models end a turn or a text.
 inline constexpr std::string_view kEndTexts[] = {
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|end_of_text|>",  // Llama 3
-    "<|im_end|>",
-    "<|endoftext|>",  // ChatML, GPT-2, Qwen
-    "<|end|>",        // Phi-3
-    "<|return|>",
-    "<|call|>",  // gpt-oss
-    "<|calls|>",
-    "<|flush|>",  // Solar Open
-    "<end_of_turn>",
-    "<eos>",  // Gemma
-    "<turn|>",
-    "<|tool_response>",  // Gemma 4
-    "</s>",              // Llama 2, Mistral
-    "<EOT>",
-    "_<EOT>",  // CodeLlama
-    "[EOT]",
-    "[EOS]",               // Kimi
-    "<end_of_utterance>",  // SmolVLM
-    "<\xEF\xBD\x9C"
-    "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",  // DeepSeek
-    "[e~[",                                                // MiniMax
+    "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>",            // Llama 3
+    "<|im_end|>", "<|endoftext|>",                            // ChatML; GPT-2, Qwen
+    "<|end|>",                                                // Phi-3
+    "<|return|>", "<|call|>",                                 // gpt-oss
+    "<|calls|>", "<|flush|>",                                 // Solar Open
+    "<end_of_turn>", "<eos>", "<turn|>", "<|tool_response>",  // Gemma
+    "</s>",                                                   // Llama 2, Mistral
+    "<EOT>", "_<EOT>",                                        // CodeLlama
+    "[EOT]", "[EOS]",                                         // Kimi
+    "<end_of_utterance>",                                     // SmolVLM
+    "<｜end▁of▁sentence｜>",                                  // DeepSeek
+    "[e~[",                                                   // MiniMax
 };
 
 /// Padding and separators of code infilling: after one of them nothing useful follows.
 inline constexpr std::string_view kInfillEndTexts[] = {
-    "<|fim_pad|>",   "<fim-pad>",  "<fim_pad>", "<PAD>",      "[PAD]",        "<|fim_repo|>",
-    "<|repo_name|>", "<fim-repo>", "<REPO>",    "<reponame>", "<|file_sep|>",
+    "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]",
+    "<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>",
+    "<|file_sep|>",
 };
 
 inline constexpr std::string_view kInfillTexts[] = {
-    "<|fim_prefix|>",
-    "<fim-prefix>",
-    "<fim_prefix>",
-    "<PRE>",
-    "\xE2\x96\x81<PRE>",
-    "<|code_prefix|>",
-    "<|prefix|>",
-    "<\xEF\xBD\x9C"
-    "fim\xE2\x96\x81"
-    "begin\xEF\xBD\x9C>",
-    "<|fim_suffix|>",
-    "<fim-suffix>",
-    "<fim_suffix>",
-    "<SUF>",
-    "\xE2\x96\x81<SUF>",
-    "<|code_suffix|>",
-    "<|suffix|>",
-    "<\xEF\xBD\x9C"
-    "fim\xE2\x96\x81hole\xEF\xBD\x9C>",
-    "<|fim_middle|>",
-    "<fim-middle>",
-    "<fim_middle>",
-    "<MID>",
-    "\xE2\x96\x81<MID>",
-    "<|code_middle|>",
-    "<|middle|>",
-    "<\xEF\xBD\x9C"
-    "fim\xE2\x96\x81"
-    "end\xEF\xBD\x9C>",
+    "<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<PRE>", "▁<PRE>", "<|code_prefix|>",
+    "<|prefix|>", "<｜fim▁begin｜>",
+    "<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<SUF>", "▁<SUF>", "<|code_suffix|>",
+    "<|suffix|>", "<｜fim▁hole｜>",
+    "<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<MID>", "▁<MID>", "<|code_middle|>",
+    "<|middle|>", "<｜fim▁end｜>",
 };
+// clang-format on
 
 inline bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
@@ -183,7 +152,7 @@ std::vector<std::int32_t> mark_special_tokens(const Gguf& gguf, Vocabulary& voca
     // Converters forget to mark <|im_end|>, which nobody writes by chance; but Qwen's vocabulary
     // has </s> for the end of struck-through text.
     const bool may_be_text =
-        has_kinds && text.find('|') == text.npos && text.find("\xEF\xBD\x9C") == text.npos;
+        has_kinds && text.find('|') == text.npos && text.find("｜") == text.npos;
     if (!id || (may_be_text && vocabulary.kind(*id) == TokenKind::kNormal)) return std::nullopt;
     vocabulary.set_kind(*id, TokenKind::kControl);
     return id;

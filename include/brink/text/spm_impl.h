@@ -87,7 +87,7 @@ void SentencePieceEncoder::push_pair(Work& work, std::int32_t left, std::int32_t
   const std::uint32_t bytes = a.bytes + b.bytes;
   if (bytes > vocabulary_.longest_key()) return;
   const std::int32_t id =
-      vocabulary_.keys().find(std::string_view(work.escaped).substr(a.begin, bytes));
+      vocabulary_.keys().find(std::string_view{work.escaped}.substr(a.begin, bytes));
   if (id < 0) return;
   const TokenKind kind = vocabulary_.kind(id);
   // Control tokens are not text, byte tokens not the text "<0x0A>", and nobody trained the unused.

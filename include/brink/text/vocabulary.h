@@ -3,6 +3,7 @@
 #define BRINK_TEXT_VOCABULARY_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>

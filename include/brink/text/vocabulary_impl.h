@@ -143,7 +143,7 @@ std::string_view Vocabulary::literal(std::int32_t id) const {
   const auto at =
       std::lower_bound(written_.begin(), written_.end(), id,
                        [](const auto& entry, std::int32_t x) { return entry.first < x; });
-  return at != written_.end() && at->first == id ? std::string_view(at->second) : key(id);
+  return at != written_.end() && at->first == id ? std::string_view{at->second} : key(id);
 }
 
 std::optional<std::int32_t> Vocabulary::find(std::string_view text) const {
