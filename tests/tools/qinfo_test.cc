@@ -122,7 +122,7 @@ TEST_F(QinfoTest, ErrorsAreOneLine) {
   EXPECT_TRUE(no_tensor.is_one_error_of("qinfo")) << no_tensor.err;
   EXPECT_FALSE(std::filesystem::exists(path("n.npy")));
 
-  for (const std::string& arguments :
+  for (const char* arguments :
        {"qinfo", "qinfo --nonsense x", "qinfo x --tensor y", "qinfo x -c 0", "qinfo x -c many"}) {
     const ToolResult usage = run(arguments);
     EXPECT_EQ(usage.exit_code, 2) << arguments;

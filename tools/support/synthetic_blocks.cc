@@ -125,8 +125,11 @@ std::vector<BlockFiller::Field> BlockFiller::fields(double scale) const {
                static_cast<std::uint32_t>(std::clamp(exponent, 1, 254))}};
     }
     case TensorType::kNVFP4: {
-      std::uint8_t code = 1;  // the first code at or above the scale
-      while (code < 0x7e && ue4m3_half(code) * 2 < scale) ++code;
+      std::uint8_t code = 1;  // the nearest by ratio
+      while (code < 0x7e && double{ue4m3_half(code)} *
+                                    double{ue4m3_half(static_cast<std::uint8_t>(code + 1))} * 4 <
+                                scale * scale)
+        ++code;
       std::vector<Field> scales;
       for (std::size_t i = 0; i < 4; ++i)
         scales.push_back({offsetof(BlockNVFP4, d) + i, 1, 0xff, code});
