@@ -120,16 +120,14 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view text, EncodeOptions
       (fragments.empty() || fragments.front().token != *parts.bos))
     ids.push_back(*parts.bos);
   WordCache cache(text.size());
-  bool after_special = true;
   for (const Fragment& fragment : fragments) {
     if (fragment.token >= 0) {
       ids.push_back(fragment.token);
-      after_special = true;
     } else if (parts.bpe) {
       parts.bpe->encode(fragment.text, cache, ids);
     } else {
-      parts.spm->encode(fragment.text, parts.add_space_prefix && after_special, cache, ids);
-      after_special = false;
+      // Plain text always begins a text or follows a special token; either calls for the prefix.
+      parts.spm->encode(fragment.text, parts.add_space_prefix, cache, ids);
     }
   }
   if (options.add_special && parts.add_eos &&
