@@ -187,26 +187,53 @@ TEST(Model, KvTypesCostNoMoreThanTheStatedRounding) {
   }
 }
 
-/// tiny-llama with both ffn_down matrices (768 columns) made of the reference blocks of a type,
-/// brought to a sensible size by ".scale" tensors.
+/// The reference blocks of a type, `repeats` times over, and the factor that brings their root mean
+/// square to 0.05, about that of the models' own weights.
+struct Blocks {
+  Blocks(const std::string& type_name, std::uint64_t weights) {
+    const Gguf gguf = Gguf::open(reference_data("quant/" + type_name + ".gguf"));
+    const GgufTensor& source = *gguf.find_tensor("blocks");
+    const GgufTensor& decoded = *gguf.find_tensor("expected");
+    const float* values = reinterpret_cast<const float*>(decoded.data);
+    double squares = 0.0;
+    for (std::uint64_t i = 0; i < decoded.elements(); ++i)
+      squares += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+    scale = static_cast<float>(0.05 / std::sqrt(squares / static_cast<double>(decoded.elements())));
+    type = source.type;
+    const std::string once(reinterpret_cast<const char*>(source.data), source.bytes);
+    for (std::uint64_t i = 0; i < weights / source.elements(); ++i) bytes += once;
+  }
+  TensorType type;
+  std::string bytes;
+  float scale;
+};
+
+/// tiny-llama with both ffn_down matrices (768 columns) made of blocks of a type.
 std::string model_with_type(const std::string& type, const std::string& path) {
   VariantModel variant(reference_data("models/tiny-llama-f16.gguf"));
-  const Gguf blocks = Gguf::open(reference_data("quant/" + type + ".gguf"));
-  const GgufTensor& source = *blocks.find_tensor("blocks");
-  const GgufTensor& decoded = *blocks.find_tensor("expected");
-  const float* values = reinterpret_cast<const float*>(decoded.data);
-  double squares = 0.0;
-  for (std::uint64_t i = 0; i < decoded.elements(); ++i)
-    squares += static_cast<double>(values[i]) * static_cast<double>(values[i]);
-  const double rms = std::sqrt(squares / static_cast<double>(decoded.elements()));
-  const std::string once(reinterpret_cast<const char*>(source.data), source.bytes);
-  std::string bytes;
-  for (std::uint64_t i = 0; i < 768 * 256 / source.elements(); ++i) bytes += once;
+  const Blocks blocks(type, 768 * 256);
   for (const char* layer : {"blk.0.", "blk.1."}) {
     const std::string name = std::string(layer) + "ffn_down";
-    variant.put_bytes(name + ".weight", source.type, {768, 256}, bytes);
-    variant.put(name + ".scale", {1}, {static_cast<float>(0.05 / rms)});
+    variant.put_bytes(name + ".weight", blocks.type, {768, 256}, blocks.bytes);
+    variant.put(name + ".scale", {1}, {blocks.scale});
   }
+  return variant.write(path);
+}
+
+/// A mixture of experts with all experts made of blocks of a type, each expert of another scale.
+std::string experts_with_type(const std::string& base, std::uint64_t experts,
+                              const std::string& type, const std::string& path) {
+  VariantModel variant(reference_data("models/" + base + "-f16.gguf"));
+  const Blocks blocks(type, 256 * 256 * experts);
+  std::vector<float> scales;
+  for (std::uint64_t e = 0; e < experts; ++e)
+    scales.push_back(blocks.scale * (1.0f + 0.1f * static_cast<float>(e)));
+  for (const char* layer : {"blk.0.", "blk.1."})
+    for (const char* part : {"ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"}) {
+      const std::string name = std::string(layer) + part;
+      variant.put_bytes(name + ".weight", blocks.type, {256, 256, experts}, blocks.bytes);
+      variant.put(name + ".scale", {experts}, scales);
+    }
   return variant.write(path);
 }
 
@@ -244,6 +271,41 @@ TEST(Model, EveryWeightTypeInAProduct) {
     ++types;
   }
   EXPECT_EQ(types, 27u);
+}
+
+TEST(Model, QuantizedExperts) {
+  BRINK_REQUIRE_REFERENCE_DATA();
+  const TemporaryFolder folder;
+  std::vector<std::int32_t> tokens;
+  for (std::int32_t i = 0; i < 24; ++i) tokens.push_back(i * 37 % 320);
+  print_head("q8 activations, experts");
+  const std::vector<std::pair<std::string, std::uint64_t>> bases = {
+      {"tiny-mixtral", 4}, {"tiny-qwen2moe", 6}, {"tiny-qwen3moe", 8}};
+  for (const auto& [base, experts] : bases)
+    for (const char* type : {"Q4_0", "Q4_K", "Q6_K", "NVFP4", "BF16"}) {
+      const Model model = Model::open(
+          experts_with_type(base, experts, type, folder.path(base + "-" + type + ".gguf")));
+      const Truth truth(model, tokens, {Activations::kQ8, KvType::kF32});
+      const bool rounds = relative_distance(truth.simulated, truth.exact) > 1e-9;
+      EXPECT_EQ(rounds, std::string(type) != "BF16");
+      for (const Kernels* kernels : available_kernels()) {
+        const SessionOptions options{.activations = Activations::kF32,
+                                     .kv_type = KvType::kF32,
+                                     .threads = 2,
+                                     .kernels = kernels};
+        EXPECT_LT(relative_distance(engine_logits(model, tokens, options), truth.exact), 1e-5)
+            << base << type << kernels->name;
+        EXPECT_LT(relative_distance(engine_logits_one_by_one(model, tokens, options), truth.exact),
+                  1e-5)
+            << base << type << kernels->name;
+        const Distances d = measure(model, truth, kernels);
+        const double bound = rounds ? 1.1 * d.simulated : 1e-5;
+        EXPECT_LE(d.many, bound) << base << type << kernels->name;
+        EXPECT_LE(d.few, bound) << base << type << kernels->name;
+        if (rounds && kernels == available_kernels().back())
+          print_row(base + " " + type, kernels->name, d);
+      }
+    }
 }
 
 }  // namespace

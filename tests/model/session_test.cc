@@ -261,7 +261,7 @@ TEST_P(Sessions, PredictedMemoryIsWhatIsAllocated) {
       backend.head();
       backend.end();
       const double allocated = static_cast<double>(backend.allocated_bytes());
-      EXPECT_NEAR(allocated / static_cast<double>(predicted.working), 1.0, 0.25);
+      EXPECT_NEAR(allocated / static_cast<double>(predicted.working), 1.0, 0.1);
     }
 }
 

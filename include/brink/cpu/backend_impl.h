@@ -135,9 +135,14 @@ std::uint64_t CpuBackend::working_bytes(const Config& config, const CpuBackendOp
   values += 2 * std::max<std::uint64_t>(batch + extra, w.choices) * w.hidden;
   if (config.experts > 0) values += (batch + extra + batch * w.choices + extra) * config.embedding;
   values += rows * config.vocabulary;
-  // q8 rows with scales and sums; a little less in the other forms.
-  const std::uint64_t activation = batch * w.activation * 5 / 2;
-  return values * sizeof(float) + activation;
+  // The rounded input of a product: q8 values have scales and sums beside them.
+  const std::uint64_t input =
+      batch * w.activation * 2 * (options.activations == Activations::kF32 ? 2 : 1) +
+      (options.activations == Activations::kQ8 ? batch * w.activation / 2 : 0);
+  const Kernels& kernels = options.kernels != nullptr ? *options.kernels : best_kernels();
+  const unsigned threads = options.threads != 0 ? options.threads : ThreadPool::default_threads();
+  const std::uint64_t scratch = threads * kernels.matmul_scratch_bytes(options.batch);
+  return values * sizeof(float) + input + scratch;
 }
 
 std::uint64_t CpuBackend::allocated_bytes() const {
