@@ -205,6 +205,12 @@ TEST_F(SessionErrors, MisuseChangesNothing) {
   // The first input would fit, the second does not: neither is taken.
   const std::vector<SequenceInput> partly = {{1, more}, {0, more}};
   expect_error([&] { session.step(partly); }, "no room");
+  for (const std::vector<std::uint32_t>& chosen :
+       {std::vector<std::uint32_t>{2}, std::vector<std::uint32_t>{1, 0},
+        std::vector<std::uint32_t>{1, 1}}) {
+    const SequenceInput input{0, std::span(more).first(2), Logits::kChosen, chosen};
+    expect_error([&] { session.step({&input, 1}); }, "must ascend");
+  }
   expect_error([&] { session.truncate(0, 91); }, "it holds 90");
   expect_error([&] { session.truncate(2, 0); }, "sequence 2");
   expect_error([&] { session.fork(0, 2); }, "sequence 2");

@@ -32,12 +32,13 @@ struct SessionOptions {
 };
 
 /// Of which tokens logits are wanted.
-enum class Logits : std::uint8_t { kNone, kLast, kAll };
+enum class Logits : std::uint8_t { kNone, kLast, kAll, kChosen };
 
 struct SequenceInput {
   std::size_t sequence = 0;
   std::span<const std::int32_t> tokens;  ///< appended to the sequence
   Logits logits = Logits::kLast;
+  std::span<const std::uint32_t> chosen = {};  ///< for kChosen: indices into `tokens`, ascending
 };
 
 /// The state of some sequences (prompts, chats, samples) over one model. Not for use by several
@@ -94,6 +95,8 @@ class Session {
   void check_sequence(std::size_t sequence) const;
   void check(std::span<const SequenceInput> inputs) const;
   void reserve(std::span<const SequenceInput> inputs);
+  void choose_outputs(const SequenceInput& input, std::size_t begin, std::size_t end,
+                      std::size_t first);
   std::span<const float> run(std::span<const SequenceInput> inputs, std::size_t tokens,
                              std::size_t rows);
 

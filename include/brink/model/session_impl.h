@@ -100,6 +100,36 @@ void Session::check(std::span<const SequenceInput> inputs) const {
       if (id < 0 || static_cast<std::size_t>(id) >= vocabulary)
         throw Error("token id " + std::to_string(id) + " is not in the vocabulary of " +
                     std::to_string(vocabulary));
+    if (input.logits != Logits::kChosen) continue;
+    for (std::size_t i = 0; i < input.chosen.size(); ++i)
+      if (input.chosen[i] >= input.tokens.size() ||
+          (i > 0 && input.chosen[i] <= input.chosen[i - 1]))
+        throw Error("logits are chosen for token " + std::to_string(input.chosen[i]) + " of " +
+                    std::to_string(input.tokens.size()) + ": indices must ascend below that");
+  }
+}
+
+// The tokens [begin, end) of an input whose logits are wanted, as indices into the batch, where
+// token `begin` stands at `first`.
+void Session::choose_outputs(const SequenceInput& input, std::size_t begin, std::size_t end,
+                             std::size_t first) {
+  std::vector<std::uint32_t>& outputs = run_->outputs;
+  const auto push = [&](std::size_t token) {
+    outputs.push_back(static_cast<std::uint32_t>(first + token - begin));
+  };
+  switch (input.logits) {
+    case Logits::kNone:
+      return;
+    case Logits::kLast:
+      if (end == input.tokens.size()) push(end - 1);
+      return;
+    case Logits::kAll:
+      for (std::size_t token = begin; token < end; ++token) push(token);
+      return;
+    case Logits::kChosen:
+      for (const std::uint32_t token : input.chosen)
+        if (token >= begin && token < end) push(token);
+      return;
   }
 }
 
@@ -128,6 +158,7 @@ std::span<const float> Session::step(std::span<const SequenceInput> inputs) {
     tokens += input.tokens.size();
     if (input.logits == Logits::kAll) rows += input.tokens.size();
     if (input.logits == Logits::kLast && !input.tokens.empty()) ++rows;
+    if (input.logits == Logits::kChosen) rows += input.chosen.size();
   }
   if (tokens == 0) return {};
   reserve(inputs);
@@ -160,20 +191,15 @@ std::span<const float> Session::run(std::span<const SequenceInput> inputs, std::
     while (r.tokens.size() < size) {
       const SequenceInput& in = inputs[input];
       const std::size_t count = std::min(in.tokens.size() - taken, size - r.tokens.size());
-      const bool ends = taken + count == in.tokens.size();
       if (count > 0) {
         const std::size_t first = r.tokens.size();
         r.sequences.push_back({first, count, r.start[input] + taken, pages_.pages(in.sequence)});
         const auto source = in.tokens.begin() + static_cast<std::ptrdiff_t>(taken);
         r.tokens.insert(r.tokens.end(), source, source + static_cast<std::ptrdiff_t>(count));
-        if (in.logits == Logits::kAll)
-          for (std::size_t i = first; i < first + count; ++i)
-            r.outputs.push_back(static_cast<std::uint32_t>(i));
-        else if (in.logits == Logits::kLast && ends)
-          r.outputs.push_back(static_cast<std::uint32_t>(first + count - 1));
+        choose_outputs(in, taken, taken + count, first);
       }
       taken += count;
-      if (ends) {
+      if (taken == in.tokens.size()) {
         ++input;
         taken = 0;
       }
