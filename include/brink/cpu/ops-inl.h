@@ -196,9 +196,8 @@ void RoundBf16(const float* x, std::size_t count, std::uint16_t* out) {
   const hn::RebindToUnsigned<Lane16> du;
   const hn::RebindToSigned<Lane16> di;
   const hn::Rebind<std::uint16_t, Lane16> d16;
-  const std::size_t whole = count / kLanes * kLanes;
-  std::size_t i = 0;
-  for (; i < whole; i += kLanes) {
+  const std::size_t rest = count % kLanes, whole = count - rest;
+  for (std::size_t i = 0; i < whole; i += kLanes) {
     const auto v = hn::LoadU(d, x + i);
     const auto bits = hn::BitCast(du, v);
     const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
@@ -208,7 +207,8 @@ void RoundBf16(const float* x, std::size_t count, std::uint16_t* out) {
     const auto high = hn::ShiftRight<16>(hn::IfThenElse(nan, quieted, rounded));
     hn::StoreU(hn::DemoteTo(d16, hn::BitCast(di, high)), d16, out + i);
   }
-  for (; i < count; ++i) out[i] = f32_to_bf16(x[i]);
+  // Counted to `rest`, which GCC can tell is small (otherwise it warns of overflow).
+  for (std::size_t k = 0; k < rest; ++k) out[whole + k] = f32_to_bf16(x[whole + k]);
 }
 
 }  // namespace BRINK_ISA
