@@ -20,7 +20,7 @@ bool holds_weights(const Format& format) {
 TEST_F(SyntheticTest, WeightsHaveTheWantedSpread) {
   for (const Format& format : formats()) {
     if (!holds_weights(format)) continue;
-    for (const double wanted : {0.004, 0.02, 0.1}) {
+    for (const double wanted : {0.008, 0.02, 0.1}) {
       tools::BlockFiller filler(format.type, wanted, 7);
       std::vector<std::uint8_t> blocks(format.block_bytes * 4096);
       filler.fill(blocks);
