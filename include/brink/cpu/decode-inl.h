@@ -31,7 +31,7 @@ void Decode(const std::uint8_t* HWY_RESTRICT blocks, float* HWY_RESTRICT out, st
           q = hn::PromoteTo(di, hn::LoadU(db, quants + j));
         }
         q = hn::Sub(q, hn::Set(di, Format::kOffset));
-        auto w = Rounded(hn::Mul(scale, hn::ConvertTo(df, q)));
+        auto w = Opaque(hn::Mul(scale, hn::ConvertTo(df, q)));
         if constexpr (Format::kHasMin) w = hn::Sub(w, hn::Set(df, mins[k / Format::kGroup]));
         hn::StoreU(w, df, out + i + k + j);
       }

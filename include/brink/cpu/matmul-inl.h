@@ -20,11 +20,11 @@ HWY_INLINE hn::Vec<Rows> DotWord(hn::Vec<Rows> acc, hn::Vec<Rows> x, hn::Vec<Row
 #if BRINK_HAVE_VNNI
   return hn::Vec<Rows>{_mm512_dpbusd_epi32(acc.raw, x.raw, w.raw)};
 #elif HWY_TARGET == HWY_AVX3
-  return hn::Add(acc, hn::Vec<Rows>{_mm512_madd_epi16(x.raw, w.raw)});
+  return Opaque(hn::Add(acc, hn::Vec<Rows>{_mm512_madd_epi16(x.raw, w.raw)}));
 #elif HWY_TARGET == HWY_AVX2
-  return hn::Add(acc, hn::Vec<Rows>{_mm256_madd_epi16(x.raw, w.raw)});
+  return Opaque(hn::Add(acc, hn::Vec<Rows>{_mm256_madd_epi16(x.raw, w.raw)}));
 #elif HWY_TARGET == HWY_SSE4
-  return hn::Add(acc, hn::Vec<Rows>{_mm_madd_epi16(x.raw, w.raw)});
+  return Opaque(hn::Add(acc, hn::Vec<Rows>{_mm_madd_epi16(x.raw, w.raw)}));
 #else
   const auto x_low = hn::ShiftRight<16>(hn::ShiftLeft<16>(x));
   const auto w_low = hn::ShiftRight<16>(hn::ShiftLeft<16>(w));
