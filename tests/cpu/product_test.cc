@@ -193,8 +193,8 @@ TEST(Products, ExtremesDoNotOverflow) {
   for (const Kernels* kernels : available_kernels()) {
     for (const Format& format : formats()) {
       if (format.q8_block == 0) continue;
-      for (const std::uint8_t fill : {std::uint8_t{0x00}, std::uint8_t{0x77}, std::uint8_t{0x80},
-                                      std::uint8_t{0xff}}) {
+      for (const std::uint8_t fill :
+           {std::uint8_t{0x00}, std::uint8_t{0x77}, std::uint8_t{0x80}, std::uint8_t{0xff}}) {
         std::vector<std::uint8_t> block(columns / format.block_size * format.block_bytes, fill);
         std::vector<float> w(columns);
         // A scale that is NaN or infinite says nothing about overflow: blocks whose scale fields
