@@ -286,16 +286,15 @@ std::span<const std::string_view> supported_architectures() {
 }
 
 Config Config::from_gguf(const Gguf& gguf) {
-  using namespace config_detail;
-  const Architecture& architecture = check_kind(gguf);
-  const Keys keys(gguf, architecture.name);
+  const config_detail::Architecture& architecture = config_detail::check_kind(gguf);
+  const config_detail::Keys keys(gguf, architecture.name);
   Config config;
   config.architecture = architecture.name;
   config.name = gguf.get_string("general.name").value_or("");
   config.head_norms = architecture.head_norms;
-  read_layers(keys, gguf, config);
+  config_detail::read_layers(keys, gguf, config);
   config.embedding = keys.positive("embedding_length");
-  config.vocabulary = read_vocabulary(keys, gguf);
+  config.vocabulary = config_detail::read_vocabulary(keys, gguf);
   config.context_length = keys.size("context_length").value_or(0);
 
   const std::size_t head = config.embedding / config.layers.front().heads;
@@ -318,11 +317,11 @@ Config Config::from_gguf(const Gguf& gguf) {
     config.attention_scale =
         static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.key_length)));
 
-  read_experts(keys, architecture, config);
+  config_detail::read_experts(keys, architecture, config);
   if (config.experts == 0)
     for (const LayerConfig& layer : config.layers)
       if (layer.feed_forward == 0) keys.fail("feed_forward_length", "required and missing or 0");
-  config.rope = read_rope(keys, architecture, config);
+  config.rope = config_detail::read_rope(keys, architecture, config);
   return config;
 }
 

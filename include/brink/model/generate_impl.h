@@ -13,14 +13,14 @@
 namespace brink {
 
 struct Generation::State {
-  State(Session& owner, std::vector<std::int32_t> ids, GenerateOptions options)
+  State(Session& owner, std::vector<std::int32_t> ids, const GenerateOptions& options)
       : session(owner),
         prompt(std::move(ids)),
         max_tokens(options.max_tokens),
         sequence(options.sequence),
         sampler(options.sampling),
         decoder(owner.model().tokenizer()),
-        stop(std::move(options.stop)) {}
+        stop(options.stop) {}
 
   /// Samples tokens until there is text to show or the generation ends.
   void advance();
@@ -109,16 +109,16 @@ std::string_view Generation::piece() const { return state_->piece; }
 bool Generation::done() const { return state_->done; }
 void Generation::advance() { state_->advance(); }
 
-Generation Session::generate(std::string_view prompt, GenerateOptions options) {
+Generation Session::generate(std::string_view prompt, const GenerateOptions& options) {
   const EncodeOptions encode{position(options.sequence) == 0, true};
-  return generate(model_.tokenizer().encode(prompt, encode), std::move(options));
+  return generate(model_.tokenizer().encode(prompt, encode), options);
 }
 
-Generation Session::generate(std::span<const std::int32_t> tokens, GenerateOptions options) {
+Generation Session::generate(std::span<const std::int32_t> tokens, const GenerateOptions& options) {
   check_sequence(options.sequence);
   if (tokens.empty()) throw Error("the prompt has no tokens: there is nothing to continue");
   return Generation(std::make_unique<Generation::State>(
-      *this, std::vector<std::int32_t>(tokens.begin(), tokens.end()), std::move(options)));
+      *this, std::vector<std::int32_t>(tokens.begin(), tokens.end()), options));
 }
 
 }  // namespace brink

@@ -81,9 +81,9 @@ class Session {
   /// Continues a sequence with text: a range of std::string_view pieces, each whole UTF-8
   /// characters and valid until the next is taken. The work is done while the range is iterated;
   /// it must not outlive the session. A sequence that is empty gets the model's BOS token first.
-  Generation generate(std::string_view prompt, GenerateOptions options = {});
+  Generation generate(std::string_view prompt, const GenerateOptions& options = {});
   /// The same, from ids.
-  Generation generate(std::span<const std::int32_t> tokens, GenerateOptions options = {});
+  Generation generate(std::span<const std::int32_t> tokens, const GenerateOptions& options = {});
 
   MemoryUse memory() const;
   /// What memory() of a session with these options would say.

@@ -188,9 +188,9 @@ inline WeightVector find_rope_factors(Finder& find, const Gguf& gguf, const std:
 }  // namespace weights_detail
 
 Weights Weights::from_gguf(const Gguf& gguf, const Config& config) {
-  using namespace weights_detail;
+  using weights_detail::find_rope_factors;
   Weights weights;
-  Finder find(gguf, weights.bytes);
+  weights_detail::Finder find(gguf, weights.bytes);
   weights.embedding = find.matrix("token_embd", config.vocabulary, config.embedding);
   weights.output_norm = find.vector("output_norm.weight", config.embedding, true);
   weights.output.matrix = find.matrix("output", config.vocabulary, config.embedding, false);
@@ -207,8 +207,8 @@ Weights Weights::from_gguf(const Gguf& gguf, const Config& config) {
   weights.layers.resize(config.layers.size());
   for (std::size_t i = 0; i < weights.layers.size(); ++i) {
     const std::string block = "blk." + std::to_string(i) + ".";
-    find_attention(find, gguf, config, config.layers[i], block, weights.layers[i]);
-    find_feed_forward(find, config, config.layers[i], block, weights.layers[i]);
+    weights_detail::find_attention(find, gguf, config, config.layers[i], block, weights.layers[i]);
+    weights_detail::find_feed_forward(find, config, config.layers[i], block, weights.layers[i]);
   }
   return weights;
 }
