@@ -1,10 +1,13 @@
 // The engine against float64: every reference model, every weight type, every instruction set.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "brink/model/session.h"

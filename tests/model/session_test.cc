@@ -4,13 +4,13 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <algorithm>
+#include <cctype>
 #include <string>
 #include <vector>
 
 #include "brink/cpu/backend.h"
 #include "tests/support/float64_model.h"
-#include "tests/support/npy.h"
 #include "tests/support/reference_data.h"
 
 namespace brink::testing {
