@@ -109,6 +109,16 @@ HWY_INLINE hn::Vec<D8> QuantsAt(D8 d, const std::uint8_t* HWY_RESTRICT blocks, s
   }
 }
 
+// Sums of four products of quants and activations.
+template <TensorType T, class D32, class VU8, class VS8>
+HWY_INLINE hn::Vec<D32> DotQuants(D32 d32, VU8 q, VS8 x, const std::int32_t* HWY_RESTRICT sums4) {
+  if constexpr (Unpack<T>::kSigned) {
+    return DotS8S8(d32, hn::BitCast(hn::DFromV<VS8>(), q), x, sums4);
+  } else {
+    return DotU8S8(d32, hn::Zero(d32), q, x);
+  }
+}
+
 // The products of one unit of a row (`count` weights, a multiple of 32; D8 decides the width) with
 // kTokens tokens, added to `sums`.
 template <TensorType T, std::size_t kTokens, bool kWhole>
@@ -152,12 +162,7 @@ HWY_INLINE void MatvecUnit(const std::uint8_t* HWY_RESTRICT blocks, const Q8Row&
       for (std::size_t t = 0; t < kTokens; ++t) {
         const std::size_t at = t * columns + column + k;
         const auto xq = hn::LoadU(ds8, x.q + at);
-        hn::Vec<decltype(di)> dot;
-        if constexpr (Format::kSigned) {
-          dot = DotS8S8(di, hn::BitCast(ds8, q), xq, x.sums4 + at / 4);
-        } else {
-          dot = DotU8S8(di, hn::Zero(di), q, xq);
-        }
+        const auto dot = DotQuants<T>(di, q, xq, x.sums4 + at / 4);
         unit[t] = hn::MulAdd(hn::ConvertTo(df, dot), scale, unit[t]);
       }
     }
@@ -208,12 +213,7 @@ HWY_INLINE void MatvecUnit(const std::uint8_t* HWY_RESTRICT blocks, const Q8Row&
         const std::size_t at = t * columns + column + k;
         const auto q = QuantsAt<T>(d8, blocks, k);
         const auto xq = hn::LoadU(ds8, x.q + at);
-        hn::Vec<decltype(di)> dot;
-        if constexpr (Format::kSigned) {
-          dot = DotS8S8(di, hn::BitCast(ds8, q), xq, x.sums4 + at / 4);
-        } else {
-          dot = DotU8S8(di, hn::Zero(di), q, xq);
-        }
+        const auto dot = DotQuants<T>(di, q, xq, x.sums4 + at / 4);
         sum = hn::MulAdd(hn::ConvertTo(df, dot), ScalesAt<kGroup>(df, both, k), sum);
       }
       if constexpr (kCorrect) {

@@ -15,11 +15,7 @@
 #include BRINK_PASS_INCLUDE
 #undef BRINK_ISA
 #undef BRINK_ISA_NAME
-#ifdef HWY_TARGET_TOGGLE
-#undef HWY_TARGET_TOGGLE
-#else
-#define HWY_TARGET_TOGGLE
-#endif
+#include "brink/cpu/passes_toggle.h"
 #endif
 
 #if BRINK_ONLY_ISA == 0 || BRINK_ONLY_ISA == 2
@@ -30,11 +26,7 @@
 #include BRINK_PASS_INCLUDE
 #undef BRINK_ISA
 #undef BRINK_ISA_NAME
-#ifdef HWY_TARGET_TOGGLE
-#undef HWY_TARGET_TOGGLE
-#else
-#define HWY_TARGET_TOGGLE
-#endif
+#include "brink/cpu/passes_toggle.h"
 #endif
 
 #if BRINK_ONLY_ISA == 0 || BRINK_ONLY_ISA == 3

@@ -76,30 +76,21 @@ HWY_INLINE hn::Vec<D64> TwoBitsToBytes(D64 d, std::uint32_t a, std::uint32_t b) 
 #endif
 }
 
-template <>
-struct Unpack<TensorType::kQ4_0> {
+// Blocks of 32 weights that start with an f16 scale.
+template <int kOffsetOfType, bool kSignedType>
+struct ScaledBlock32 {
   static constexpr std::size_t kBlock = 32, kGroup = 32;
-  static constexpr int kOffset = 8;
-  static constexpr bool kHasMin = false, kSigned = false;
+  static constexpr int kOffset = kOffsetOfType;
+  static constexpr bool kHasMin = false, kSigned = kSignedType;
 
   static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT block, float* HWY_RESTRICT scales,
                                 float* HWY_RESTRICT) {
     scales[0] = LoadF16(block);
   }
-  template <class D8>
-  static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
-                                       std::size_t k) {
-    return NibblePairs16(d, block + 2, k);
-  }
-  template <class D64>
-  static HWY_INLINE hn::Vec<D64> TwoBlocks(D64 d, const std::uint8_t* HWY_RESTRICT a,
-                                           const std::uint8_t* HWY_RESTRICT b) {
-    return NibblePairs16Twice(d, a + 2, b + 2);
-  }
 };
 
-template <>
-struct Unpack<TensorType::kQ4_1> {
+// Those with an f16 minimum after it, which is added.
+struct ScaledBlock32WithMin {
   static constexpr std::size_t kBlock = 32, kGroup = 32;
   static constexpr int kOffset = 0;
   static constexpr bool kHasMin = true, kSigned = false;
@@ -109,75 +100,49 @@ struct Unpack<TensorType::kQ4_1> {
     scales[0] = LoadF16(block);
     mins[0] = -LoadF16(block + 2);
   }
+};
+
+// Q4_0 to Q5_1: `Base` says what the block starts with; then, with kFifthBit, 32 bits that belong
+// on top of the nibbles, then the nibbles.
+template <class Base, bool kFifthBit>
+struct NibbleBlock32 : Base {
+  static constexpr std::size_t kBits = Base::kHasMin ? 4 : 2;
+  static constexpr std::size_t kNibbles = kBits + (kFifthBit ? 4 : 0);
+
   template <class D8>
   static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
                                        std::size_t k) {
-    return NibblePairs16(d, block + 4, k);
+    const auto low = NibblePairs16(d, block + kNibbles, k);
+    if constexpr (kFifthBit) {
+      return hn::Or(low, BitsToBytes(d, block + kBits + k / 8, 16));
+    } else {
+      return low;
+    }
   }
   template <class D64>
   static HWY_INLINE hn::Vec<D64> TwoBlocks(D64 d, const std::uint8_t* HWY_RESTRICT a,
                                            const std::uint8_t* HWY_RESTRICT b) {
-    return NibblePairs16Twice(d, a + 4, b + 4);
+    const auto low = NibblePairs16Twice(d, a + kNibbles, b + kNibbles);
+    if constexpr (kFifthBit) {
+      return hn::Or(low, TwoBitsToBytes(d, LoadAs<std::uint32_t>(a + kBits),
+                                        LoadAs<std::uint32_t>(b + kBits)));
+    } else {
+      return low;
+    }
   }
 };
 
 template <>
-struct Unpack<TensorType::kQ5_0> {
-  static constexpr std::size_t kBlock = 32, kGroup = 32;
-  static constexpr int kOffset = 16;
-  static constexpr bool kHasMin = false, kSigned = false;
-
-  static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT block, float* HWY_RESTRICT scales,
-                                float* HWY_RESTRICT) {
-    scales[0] = LoadF16(block);
-  }
-  template <class D8>
-  static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
-                                       std::size_t k) {
-    return hn::Or(NibblePairs16(d, block + 6, k), BitsToBytes(d, block + 2 + k / 8, 16));
-  }
-  template <class D64>
-  static HWY_INLINE hn::Vec<D64> TwoBlocks(D64 d, const std::uint8_t* HWY_RESTRICT a,
-                                           const std::uint8_t* HWY_RESTRICT b) {
-    return hn::Or(NibblePairs16Twice(d, a + 6, b + 6),
-                  TwoBitsToBytes(d, LoadAs<std::uint32_t>(a + 2), LoadAs<std::uint32_t>(b + 2)));
-  }
-};
+struct Unpack<TensorType::kQ4_0> : NibbleBlock32<ScaledBlock32<8, false>, false> {};
+template <>
+struct Unpack<TensorType::kQ4_1> : NibbleBlock32<ScaledBlock32WithMin, false> {};
+template <>
+struct Unpack<TensorType::kQ5_0> : NibbleBlock32<ScaledBlock32<16, false>, true> {};
+template <>
+struct Unpack<TensorType::kQ5_1> : NibbleBlock32<ScaledBlock32WithMin, true> {};
 
 template <>
-struct Unpack<TensorType::kQ5_1> {
-  static constexpr std::size_t kBlock = 32, kGroup = 32;
-  static constexpr int kOffset = 0;
-  static constexpr bool kHasMin = true, kSigned = false;
-
-  static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT block, float* HWY_RESTRICT scales,
-                                float* HWY_RESTRICT mins) {
-    scales[0] = LoadF16(block);
-    mins[0] = -LoadF16(block + 2);
-  }
-  template <class D8>
-  static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
-                                       std::size_t k) {
-    return hn::Or(NibblePairs16(d, block + 8, k), BitsToBytes(d, block + 4 + k / 8, 16));
-  }
-  template <class D64>
-  static HWY_INLINE hn::Vec<D64> TwoBlocks(D64 d, const std::uint8_t* HWY_RESTRICT a,
-                                           const std::uint8_t* HWY_RESTRICT b) {
-    return hn::Or(NibblePairs16Twice(d, a + 8, b + 8),
-                  TwoBitsToBytes(d, LoadAs<std::uint32_t>(a + 4), LoadAs<std::uint32_t>(b + 4)));
-  }
-};
-
-template <>
-struct Unpack<TensorType::kQ8_0> {
-  static constexpr std::size_t kBlock = 32, kGroup = 32;
-  static constexpr int kOffset = 0;
-  static constexpr bool kHasMin = false, kSigned = true;
-
-  static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT block, float* HWY_RESTRICT scales,
-                                float* HWY_RESTRICT) {
-    scales[0] = LoadF16(block);
-  }
+struct Unpack<TensorType::kQ8_0> : ScaledBlock32<0, true> {
   template <class D8>
   static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
                                        std::size_t k) {
@@ -200,15 +165,7 @@ HWY_INLINE hn::Vec<D8> Iq4Levels(D8 d, hn::Vec<D8> indices) {
 }
 
 template <>
-struct Unpack<TensorType::kIQ4_NL> {
-  static constexpr std::size_t kBlock = 32, kGroup = 32;
-  static constexpr int kOffset = 0;
-  static constexpr bool kHasMin = false, kSigned = true;
-
-  static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT block, float* HWY_RESTRICT scales,
-                                float* HWY_RESTRICT) {
-    scales[0] = LoadF16(block);
-  }
+struct Unpack<TensorType::kIQ4_NL> : ScaledBlock32<0, true> {
   template <class D8>
   static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
                                        std::size_t k) {

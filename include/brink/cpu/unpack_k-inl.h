@@ -62,8 +62,8 @@ struct Unpack<TensorType::kQ3_K> {
   }
 };
 
-template <>
-struct Unpack<TensorType::kQ4_K> {
+// What Q4_K and Q5_K share: all but the fifth bit.
+struct NibbleSuperBlock {
   static constexpr std::size_t kBlock = 256, kGroup = 32;
   static constexpr int kOffset = 0;
   static constexpr bool kHasMin = true, kSigned = false;
@@ -73,28 +73,27 @@ struct Unpack<TensorType::kQ4_K> {
     ScalesAndMins6(block + 4, LoadF16(block), LoadF16(block + 2), scales, mins);
   }
   template <class D8>
-  static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
-                                       std::size_t k) {
-    return hn::And(TwoShifts(d, block + 16 + k / 64 * 32, k, 0, 4), hn::Set(d, 15));
+  static HWY_INLINE hn::Vec<D8> Nibbles(D8 d, const std::uint8_t* HWY_RESTRICT qs, std::size_t k) {
+    return hn::And(TwoShifts(d, qs + k / 64 * 32, k, 0, 4), hn::Set(d, 15));
   }
 };
 
 template <>
-struct Unpack<TensorType::kQ5_K> {
-  static constexpr std::size_t kBlock = 256, kGroup = 32;
-  static constexpr int kOffset = 0;
-  static constexpr bool kHasMin = true, kSigned = false;
-
-  static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT block, float* HWY_RESTRICT scales,
-                                float* HWY_RESTRICT mins) {
-    ScalesAndMins6(block + 4, LoadF16(block), LoadF16(block + 2), scales, mins);
-  }
+struct Unpack<TensorType::kQ4_K> : NibbleSuperBlock {
   template <class D8>
   static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
                                        std::size_t k) {
-    const auto low = TwoShifts(d, block + 48 + k / 64 * 32, k, 0, 4);
-    const auto high = TwoShifts(d, block + 16, k, k / 64 * 2, 1);
-    return hn::Or(hn::And(low, hn::Set(d, 15)), hn::ShiftLeft<4>(hn::And(high, hn::Set(d, 1))));
+    return Nibbles(d, block + 16, k);
+  }
+};
+
+template <>
+struct Unpack<TensorType::kQ5_K> : NibbleSuperBlock {
+  template <class D8>
+  static HWY_INLINE hn::Vec<D8> Quants(D8 d, const std::uint8_t* HWY_RESTRICT block,
+                                       std::size_t k) {
+    const auto high = hn::And(TwoShifts(d, block + 16, k, k / 64 * 2, 1), hn::Set(d, 1));
+    return hn::Or(Nibbles(d, block + 48, k), hn::ShiftLeft<4>(high));
   }
 };
 
