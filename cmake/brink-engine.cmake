@@ -42,8 +42,6 @@ function(brink_add_engine include_directory units_directory)
   if(split)
     target_compile_definitions(brink_engine PRIVATE BRINK_SPLIT_KERNELS)
   endif()
-  # Decoders are exact only when a product and a sum round separately; GCC contracts by default.
-  target_compile_options(brink_engine PRIVATE -ffp-contract=off)
 
   add_library(brink_interface INTERFACE)
   target_link_libraries(brink_interface INTERFACE brink_engine)

@@ -12,9 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "brink/core/mapped_file_impl.h"
-#include "brink/gguf/reader_impl.h"
-#include "brink/quant/format_impl.h"
+#include "brink/gguf/reader.h"
+#include "brink/quant/format.h"
 #include "tests/support/reference_data.h"
 
 namespace brink {

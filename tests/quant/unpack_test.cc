@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "brink/core/half.h"
-#include "brink/quant/format_impl.h"
+#include "brink/quant/format.h"
 #include "hwy/targets.h"
 
 namespace brink {

@@ -13,7 +13,7 @@ namespace brink::tools {
 struct Start {
   double load_seconds = 0;         ///< opening the model and making a session
   double first_token_seconds = 0;  ///< from the start of the process to the first token after a
-                                   ///< prompt of the length that is measured
+                                   ///< prompt of 16 tokens, loading and tokenizer included
   std::uint64_t peak_rss_bytes = 0;
 };
 

@@ -12,6 +12,7 @@
 #include "brink/core/aligned.h"
 #include "brink/cpu/kernels.h"
 #include "brink/cpu/product.h"
+#include "brink/cpu/row_split.h"
 #include "brink/cpu/thread_pool.h"
 #include "brink/model/backend.h"
 #include "brink/model/config.h"
@@ -129,7 +130,7 @@ class CpuBackend final : public Backend {
   struct RowPart {
     void (*kernel)(const MatvecArgs&);
     ActivationRows x;
-    std::size_t rows_per_item;
+    RowSplit split;
     std::size_t first_item;
   };
   void multiply_rows();

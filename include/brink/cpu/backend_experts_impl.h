@@ -93,8 +93,6 @@ ActivationRows CpuBackend::input_row(TensorType type, std::size_t row) {
 
 // All of row_products_ in one parallel region, by the kernels that multiply() would use.
 void CpuBackend::multiply_rows() {
-  // Some microseconds' worth of weights: small enough to share out, large enough to claim.
-  constexpr std::size_t kItemBytes = 32 * 1024;
   row_parts_.clear();
   std::size_t items = 0;
   for (const RowProduct& p : row_products_) {
@@ -103,9 +101,9 @@ void CpuBackend::multiply_rows() {
     RowPart part;
     part.kernel = q8 ? kernels_.matvec_q8[static_cast<std::size_t>(w.type)] : kernels_.matvec_f32;
     part.x = input_row(w.type, p.row);
-    part.rows_per_item = std::max<std::size_t>(1, kItemBytes / w.bytes_per_row());
+    part.split = RowSplit(w.rows, w.bytes_per_row(), pool_.threads());
     part.first_item = items;
-    items += (w.rows + part.rows_per_item - 1) / part.rows_per_item;
+    items += part.split.items();
     row_parts_.push_back(part);
   }
   pool_.run(items, [&](std::size_t item, unsigned) {
@@ -115,8 +113,8 @@ void CpuBackend::multiply_rows() {
     MatvecArgs args;
     args.weights = *row_products_[i].weights;
     args.x = part.x;
-    args.row_begin = (item - part.first_item) * part.rows_per_item;
-    args.row_end = std::min(args.weights.rows, args.row_begin + part.rows_per_item);
+    args.row_begin = part.split.begin(item - part.first_item);
+    args.row_end = part.split.begin(item - part.first_item + 1);
     args.y = row_products_[i].y;
     args.y_stride = args.weights.rows;
     part.kernel(args);

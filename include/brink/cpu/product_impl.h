@@ -7,15 +7,12 @@
 #include "brink/core/error.h"
 #include "brink/core/half.h"
 #include "brink/cpu/product.h"
+#include "brink/cpu/row_split.h"
 
 namespace brink {
 namespace product_detail {
 
 inline std::size_t units_of(std::size_t columns) { return (columns + kUnit - 1) / kUnit; }
-
-/// Bytes of weights per work item of a matrix-vector product: some microseconds' worth, so that a
-/// slow thread holds up the others little and claiming an item costs nothing.
-inline constexpr std::size_t kItemBytes = 32 * 1024;
 
 inline std::size_t index_of(TensorType type) { return static_cast<std::size_t>(type); }
 
@@ -172,7 +169,7 @@ inline void multiply_few(ThreadPool& pool, const Kernels& kernels,
   struct Part {
     const ActivationRows* x;
     void (*kernel)(const MatvecArgs&);
-    std::size_t rows_per_item;
+    RowSplit split;
     std::size_t first_item;
   } parts[kMaxProducts];
   for (std::size_t i = 0; i < products.size(); ++i) {
@@ -181,10 +178,9 @@ inline void multiply_few(ThreadPool& pool, const Kernels& kernels,
     const bool q8 = x.activations() == Activations::kQ8 && block != 0;
     parts[i].x = q8 ? &x.rows_q8(kernels, block) : &x.rows_f32(kernels);
     parts[i].kernel = q8 ? kernels.matvec_q8[index_of(w.type)] : kernels.matvec_f32;
-    const std::size_t row = std::max<std::size_t>(1, w.bytes_per_row());
-    parts[i].rows_per_item = std::max<std::size_t>(1, kItemBytes / row);
+    parts[i].split = RowSplit(w.rows, w.bytes_per_row(), pool.threads());
     parts[i].first_item = items;
-    items += (w.rows + parts[i].rows_per_item - 1) / parts[i].rows_per_item;
+    items += parts[i].split.items();
   }
   pool.run(items, [&](std::size_t item, unsigned) {
     std::size_t i = products.size() - 1;
@@ -193,8 +189,8 @@ inline void multiply_few(ThreadPool& pool, const Kernels& kernels,
     MatvecArgs args;
     args.weights = p.weights;
     args.x = *parts[i].x;
-    args.row_begin = (item - parts[i].first_item) * parts[i].rows_per_item;
-    args.row_end = std::min(p.weights.rows, args.row_begin + parts[i].rows_per_item);
+    args.row_begin = parts[i].split.begin(item - parts[i].first_item);
+    args.row_end = parts[i].split.begin(item - parts[i].first_item + 1);
     args.y = p.y;
     args.y_stride = p.y_stride;
     parts[i].kernel(args);

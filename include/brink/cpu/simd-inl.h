@@ -33,9 +33,8 @@ HWY_INLINE float LoadF16(const std::uint8_t* p) {
 #endif
 }
 
-// Hides from the compiler how `v` came about. Decoders round a product before they add to it: GCC
-// would contract the two into an FMA even through intrinsics. Integer accumulators add one product
-// at a time: GCC would rearrange the sums into a tree that holds all products at once, in memory.
+// Hides from the compiler how `v` came about, so that integer accumulators take one product at a
+// time: GCC would rearrange the sums into a tree that holds all products at once, in memory.
 template <class V>
 HWY_INLINE V Opaque(V v) {
 #if HWY_ARCH_X86 && HWY_TARGET == HWY_AVX3
