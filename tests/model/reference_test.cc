@@ -15,6 +15,7 @@
 #include "tests/support/npy.h"
 #include "tests/support/reference_data.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/tested_kernels.h"
 #include "tests/support/variant_model.h"
 
 namespace brink::testing {
@@ -77,7 +78,7 @@ TEST(Model, F32ActivationsMatchEveryReferenceOnEveryInstructionSet) {
     const Model model = Model::open(name + ".gguf");
     const auto tokens = read_npy<std::int32_t>(name + ".tokens.npy");
     auto expected = read_npy<float>(name + ".logits.npy");
-    for (const Kernels* kernels : available_kernels()) {
+    for (const Kernels* kernels : testing::tested_kernels()) {
       const SessionOptions options{.activations = Activations::kF32,
                                    .kv_type = KvType::kF32,
                                    .threads = 2,
@@ -143,7 +144,7 @@ TEST(Model, Q8ActivationsCostNoMoreThanTheStatedRounding) {
     const Model model = Model::open(name + ".gguf");
     const auto tokens = read_npy<std::int32_t>(name + ".tokens.npy");
     const Truth truth(model, tokens.values, {Activations::kQ8, KvType::kF32});
-    for (const Kernels* kernels : available_kernels()) {
+    for (const Kernels* kernels : testing::tested_kernels()) {
       const Distances d = measure(model, truth, kernels);
       EXPECT_LE(d.many, 1.1 * d.simulated) << label(name) << kernels->name;
       EXPECT_LE(d.few, 1.1 * d.simulated) << label(name) << kernels->name;
@@ -160,7 +161,7 @@ TEST(Model, Bf16ActivationsCostNoMoreThanTheStatedRounding) {
     const Model model = Model::open(reference_data(std::string(name) + ".gguf"));
     const auto tokens = read_npy<std::int32_t>(reference_data(std::string(name) + ".tokens.npy"));
     const Truth truth(model, tokens.values, {Activations::kBf16, KvType::kF32});
-    for (const Kernels* kernels : available_kernels()) {
+    for (const Kernels* kernels : testing::tested_kernels()) {
       const Distances d = measure(model, truth, kernels);
       // The simulation rounds weights too, as products of many tokens do; few tokens do better.
       EXPECT_LE(d.many, 1.1 * d.simulated) << name << kernels->name;
@@ -179,7 +180,7 @@ TEST(Model, KvTypesCostNoMoreThanTheStatedRounding) {
     const auto tokens = read_npy<std::int32_t>(reference_data(std::string(name) + ".tokens.npy"));
     for (const KvType kv : {KvType::kF16, KvType::kQ8_0}) {
       const Truth truth(model, tokens.values, {Activations::kF32, kv});
-      for (const Kernels* kernels : available_kernels()) {
+      for (const Kernels* kernels : testing::tested_kernels()) {
         const Distances d = measure(model, truth, kernels);
         EXPECT_LE(d.many, 1.1 * d.simulated) << name << kernels->name;
         EXPECT_LE(d.few, 1.1 * d.simulated) << name << kernels->name;
@@ -251,7 +252,7 @@ TEST(Model, EveryWeightTypeInAProduct) {
     const std::string type = entry.path().stem();
     const Model model = Model::open(model_with_type(type, folder.path(type + ".gguf")));
     const Truth truth(model, tokens, {Activations::kQ8, KvType::kF32});
-    for (const Kernels* kernels : available_kernels()) {
+    for (const Kernels* kernels : testing::tested_kernels()) {
       const SessionOptions options{.activations = Activations::kF32,
                                    .kv_type = KvType::kF32,
                                    .threads = 1,
@@ -291,7 +292,7 @@ TEST(Model, QuantizedExperts) {
       const Truth truth(model, tokens, {Activations::kQ8, KvType::kF32});
       const bool rounds = relative_distance(truth.simulated, truth.exact) > 1e-9;
       EXPECT_EQ(rounds, std::string(type) != "BF16");
-      for (const Kernels* kernels : available_kernels()) {
+      for (const Kernels* kernels : testing::tested_kernels()) {
         const SessionOptions options{.activations = Activations::kF32,
                                      .kv_type = KvType::kF32,
                                      .threads = 2,

@@ -12,6 +12,7 @@
 #include "brink/cpu/backend.h"
 #include "tests/support/float64_model.h"
 #include "tests/support/reference_data.h"
+#include "tests/support/tested_kernels.h"
 
 namespace brink::testing {
 namespace {
@@ -68,9 +69,9 @@ INSTANTIATE_TEST_SUITE_P(Models, Sessions, ::testing::ValuesIn(kModels), test_na
 TEST_P(Sessions, SameBitsForAnyNumberOfThreads) {
   const Tokens tokens = some_tokens(100);
   for (const Activations activations : {Activations::kF32, Activations::kBf16, Activations::kQ8})
-    for (const Kernels* kernels : available_kernels()) {
+    for (const Kernels* kernels : testing::tested_kernels()) {
       Rows expected_many, expected_few;
-      for (unsigned threads = 1; threads <= 4; ++threads) {
+      for (unsigned threads = 1; threads <= (testing::kSanitized ? 2u : 4u); ++threads) {
         Session session(model(),
                         {.activations = activations, .threads = threads, .kernels = kernels});
         const Rows many = copy(session.feed(tokens, Logits::kAll));
@@ -88,7 +89,7 @@ TEST_P(Sessions, SameBitsForAnyNumberOfThreads) {
 // 9 tokens and more use the kernels for many, 8 and fewer those for few.
 TEST_P(Sessions, SameBitsWholeOrInPieces) {
   const Tokens tokens = some_tokens(150);
-  for (const Kernels* kernels : available_kernels())
+  for (const Kernels* kernels : testing::tested_kernels())
     for (const KvType kv : {KvType::kF16, KvType::kF32, KvType::kQ8_0}) {
       if (kv != KvType::kF16 && kernels != available_kernels().back()) continue;  // for time
       const SessionOptions options{.kv_type = kv, .threads = 2, .kernels = kernels};
@@ -128,7 +129,7 @@ TEST_P(Sessions, SameBitsForAnyBatchSize) {
 // Sequences in one step get what each of them gets alone.
 TEST_P(Sessions, SameBitsInCompanyOrAlone) {
   const std::vector<std::size_t> lengths = {40, 9, 97, 13};
-  for (const Kernels* kernels : available_kernels()) {
+  for (const Kernels* kernels : testing::tested_kernels()) {
     const SessionOptions options{.threads = 2, .sequences = 4, .kernels = kernels};
     Session together(model(), options);
     std::vector<Tokens> tokens;
