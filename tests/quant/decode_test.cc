@@ -14,6 +14,9 @@
 
 #include "brink/gguf/reader.h"
 #include "brink/quant/format.h"
+#include "brink/quant/fp4.h"
+#include "brink/quant/i_quants.h"
+#include "brink/quant/ternary.h"
 #include "tests/support/reference_data.h"
 
 namespace brink {
