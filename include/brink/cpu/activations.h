@@ -26,6 +26,11 @@ struct Q8Row {
   float* sums16 = nullptr;        ///< [count / 16] sum of 16 consecutive q
   float* sums32 = nullptr;        ///< [count / 32] sum of 32 consecutive q
   std::int32_t* sums4 = nullptr;  ///< [count / 4] -128 * sum of 4 consecutive q
+
+  /// The same arrays from value `at` on, a multiple of `block`, the values per scale.
+  Q8Row from(std::size_t at, std::size_t block) const {
+    return {q + at, scales + at / block, sums16 + at / 16, sums32 + at / 32, sums4 + at / 4};
+  }
 };
 
 /// A batch of activation rows for products of few tokens. Only the form that the product's kernel

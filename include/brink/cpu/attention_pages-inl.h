@@ -9,13 +9,6 @@
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
-// Arrays of vectors stay in registers only where the loops over them are gone.
-#ifdef __clang__
-#define BRINK_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define BRINK_UNROLL _Pragma("GCC unroll 16")
-#endif
-
 BRINK_BEFORE_ISA()
 namespace brink {
 namespace BRINK_ISA {
@@ -61,7 +54,7 @@ HWY_INLINE LaneVec SumBlockPairs([[maybe_unused]] Lane16 d, const LaneVec* v) {
 template <std::size_t kCount = kLanes>
 HWY_INLINE LaneVec SumsOfRows(Lane16 d, LaneVec* HWY_RESTRICT v) {
   if constexpr (kCount > 1) {
-    BRINK_UNROLL
+    BRINK_UNROLL_LOOP(16)
     for (std::size_t i = 0; i < kCount / 2; ++i) {
       constexpr bool kInBlocks = 4 * kCount > kLanes;
       v[i] = kInBlocks ? SumLanePairs(d, v + 2 * i) : SumBlockPairs(d, v + 2 * i);
@@ -79,12 +72,12 @@ template <std::size_t kStep = 1>
 HWY_INLINE void TransposeLanes(Lane16 d, LaneVec* HWY_RESTRICT v) {
   if constexpr (kStep < kLanes) {
     LaneVec moved[kLanes];
-    BRINK_UNROLL
+    BRINK_UNROLL_LOOP(16)
     for (std::size_t i = 0; i < kLanes / 2; ++i) {
       moved[i] = hn::ConcatEven(d, v[2 * i + 1], v[2 * i]);
       moved[i + kLanes / 2] = hn::ConcatOdd(d, v[2 * i + 1], v[2 * i]);
     }
-    BRINK_UNROLL
+    BRINK_UNROLL_LOOP(16)
     for (std::size_t i = 0; i < kLanes; ++i) v[i] = moved[i];
     TransposeLanes<2 * kStep>(d, v);
   }
@@ -120,29 +113,29 @@ HWY_NOINLINE void ScoreRows(const float* HWY_RESTRICT q, const std::uint8_t* HWY
   for (std::size_t first = 0; first < rows; first += kLanes) {
     next.Prefetch(first, kLanes);
     LaneVec sums[kLanes];
-    BRINK_UNROLL
+    BRINK_UNROLL_LOOP(16)
     for (std::size_t r = 0; r < kLanes; ++r) sums[r] = hn::Zero(d);
     // One pointer for four rows: an address can have a multiple of bytes_per_row added, and there
     // are not enough registers for a pointer to each row.
     const std::uint8_t* fourth[kLanes / 4];
-    BRINK_UNROLL
+    BRINK_UNROLL_LOOP(16)
     for (std::size_t r = 0; r < kLanes; r += 4) fourth[r / 4] = page + (first + r) * bytes_per_row;
     std::size_t i = 0;
     for (; i + kStep <= dim; i += kStep) {
-      BRINK_UNROLL
+      BRINK_UNROLL_LOOP(16)
       for (std::size_t r = 0; r < kLanes; ++r) {
         LaneVec v[kKvStep<kType>];
         LoadKvStep<kType>(d, fourth[r / 4] + r % 4 * bytes_per_row, 0, v);
-        BRINK_UNROLL
+        BRINK_UNROLL_LOOP(16)
         for (std::size_t k = 0; k < kKvStep<kType>; ++k) {
           sums[r] = hn::MulAdd(hn::Load(d, q + i + k * kLanes), v[k], sums[r]);
         }
       }
-      BRINK_UNROLL
+      BRINK_UNROLL_LOOP(16)
       for (std::size_t r = 0; r < kLanes; r += 4) fourth[r / 4] += kStepBytes;
     }
     if (i < dim) {
-      BRINK_UNROLL
+      BRINK_UNROLL_LOOP(16)
       for (std::size_t r = 0; r < kLanes; ++r) {
         const auto v = LoadKvFirst<kType>(d, fourth[r / 4] + r % 4 * bytes_per_row, 0, dim - i);
         sums[r] = hn::MulAdd(hn::Load(d, q + i), v, sums[r]);
@@ -164,12 +157,12 @@ HWY_NOINLINE void TransposePage(const std::uint8_t* HWY_RESTRICT page, std::size
     for (std::size_t i = 0; i < dim; i += kLanes) {
       const std::uint8_t* row = page + first * bytes_per_row;
       LaneVec v[kLanes];
-      BRINK_UNROLL
+      BRINK_UNROLL_LOOP(16)
       for (std::size_t r = 0; r < kLanes; ++r, row += bytes_per_row) {
         v[r] = i < full ? LoadKv<kType>(d, row, i) : LoadKvFirst<kType>(d, row, i, dim - i);
       }
       TransposeLanes(d, v);
-      BRINK_UNROLL
+      BRINK_UNROLL_LOOP(16)
       for (std::size_t r = 0; r < kLanes; ++r) {
         hn::Store(v[r], d, tile + (r * links + i / kLanes) * kKvPage + first);
       }
@@ -193,7 +186,7 @@ HWY_NOINLINE void ConvertPage(const std::uint8_t* HWY_RESTRICT page, std::size_t
     for (; i + kStep <= dim; i += kStep) {
       LaneVec v[kKvStep<kType>];
       LoadKvStep<kType>(d, row, i, v);
-      BRINK_UNROLL
+      BRINK_UNROLL_LOOP(16)
       for (std::size_t k = 0; k < kKvStep<kType>; ++k) hn::Store(v[k], d, out + i + k * kLanes);
     }
     if (i < dim) hn::Store(LoadKvFirst<kType>(d, row, i, dim - i), d, out + i);
@@ -214,19 +207,19 @@ HWY_NOINLINE void ScoreTile(const float* HWY_RESTRICT q, std::size_t padded,
     std::size_t height = 0;
     for (std::size_t chain = 0; chain < kLanes; chain += kScoreChains) {
       LaneVec sums[kScoreChains * kSums];
-      BRINK_UNROLL
+      BRINK_UNROLL_LOOP(16)
       for (std::size_t s = 0; s < kScoreChains * kSums; ++s) sums[s] = hn::Zero(d);
       const float* HWY_RESTRICT k_row = tile + chain * links * kKvPage + first;
       const float* HWY_RESTRICT q_end = q + padded;
       for (const float* qi = q + chain; qi < q_end; qi += kLanes, k_row += kKvPage) {
-        BRINK_UNROLL
+        BRINK_UNROLL_LOOP(16)
         for (std::size_t c = 0; c < kScoreChains; ++c) {
           LaneVec k[kScoreVectors];
-          BRINK_UNROLL
+          BRINK_UNROLL_LOOP(16)
           for (std::size_t v = 0; v < kScoreVectors; ++v) {
             k[v] = hn::Load(d, k_row + c * links * kKvPage + v * kLanes);
           }
-          BRINK_UNROLL
+          BRINK_UNROLL_LOOP(16)
           for (std::size_t s = 0; s < kSums; ++s) {
             sums[c * kSums + s] = hn::MulAdd(hn::Set(d, qi[s / kScoreVectors * padded + c]),
                                              k[s % kScoreVectors], sums[c * kSums + s]);
@@ -234,23 +227,23 @@ HWY_NOINLINE void ScoreTile(const float* HWY_RESTRICT q, std::size_t padded,
         }
       }
       if constexpr (kScoreChains == 2) {
-        BRINK_UNROLL
+        BRINK_UNROLL_LOOP(16)
         for (std::size_t s = 0; s < kSums; ++s) sums[s] = hn::Add(sums[s], sums[kSums + s]);
       }
       for (std::size_t bit = kScoreChains; (chain & bit) != 0; bit <<= 1) {
         --height;
-        BRINK_UNROLL
+        BRINK_UNROLL_LOOP(16)
         for (std::size_t s = 0; s < kSums; ++s) {
           sums[s] = hn::Add(hn::Load(d, pending[height] + s * kLanes), sums[s]);
         }
       }
-      BRINK_UNROLL
+      BRINK_UNROLL_LOOP(16)
       for (std::size_t s = 0; s < kSums; ++s) {
         hn::Store(sums[s], d, pending[height] + s * kLanes);
       }
       ++height;
     }
-    BRINK_UNROLL
+    BRINK_UNROLL_LOOP(16)
     for (std::size_t s = 0; s < kSums; ++s) {
       hn::Store(hn::Load(d, pending[0] + s * kLanes), d,
                 out + s / kScoreVectors * kKvPage + first + s % kScoreVectors * kLanes);
@@ -312,13 +305,13 @@ HWY_INLINE void AccumulateVectors(const float* HWY_RESTRICT weights,
                                   std::size_t n, std::size_t i, float* HWY_RESTRICT acc) {
   const Lane16 d;
   LaneVec sums[kVectors];
-  BRINK_UNROLL
+  BRINK_UNROLL_LOOP(16)
   for (std::size_t v = 0; v < kVectors; ++v) sums[v] = hn::Load(d, acc + i + v * kLanes);
   for (std::size_t j = 0; j < n; ++j) {
     const auto weight = hn::Set(d, weights[j]);
     const std::uint8_t* row = page + j * bytes_per_row;
     LaneVec values[kVectors];
-    BRINK_UNROLL
+    BRINK_UNROLL_LOOP(16)
     for (std::size_t v = 0; v < kVectors; ++v) {
       if constexpr (kVectors % kKvStep<kType> == 0) {
         if (v % kKvStep<kType> == 0) LoadKvStep<kType>(d, row, i + v * kLanes, values + v);
@@ -328,7 +321,7 @@ HWY_INLINE void AccumulateVectors(const float* HWY_RESTRICT weights,
       sums[v] = hn::MulAdd(weight, values[v], sums[v]);
     }
   }
-  BRINK_UNROLL
+  BRINK_UNROLL_LOOP(16)
   for (std::size_t v = 0; v < kVectors; ++v) hn::Store(sums[v], d, acc + i + v * kLanes);
 }
 
@@ -373,23 +366,23 @@ HWY_INLINE void AccumulateBlock(const float* HWY_RESTRICT weights, const float* 
   constexpr std::size_t kSums = kQueries * kVectors;
   const Lane16 d;
   LaneVec sums[kSums];
-  BRINK_UNROLL
+  BRINK_UNROLL_LOOP(16)
   for (std::size_t s = 0; s < kSums; ++s) {
     sums[s] = hn::Load(d, acc + s / kVectors * padded + i + s % kVectors * kLanes);
   }
   for (std::size_t j = begin; j < end; ++j) {
     LaneVec row[kVectors];
-    BRINK_UNROLL
+    BRINK_UNROLL_LOOP(16)
     for (std::size_t v = 0; v < kVectors; ++v) {
       row[v] = hn::LoadU(d, page + j * padded + i + v * kLanes);
     }
-    BRINK_UNROLL
+    BRINK_UNROLL_LOOP(16)
     for (std::size_t s = 0; s < kSums; ++s) {
       const auto weight = hn::Set(d, weights[s / kVectors * kKvPage + j]);
       sums[s] = hn::MulAdd(weight, row[s % kVectors], sums[s]);
     }
   }
-  BRINK_UNROLL
+  BRINK_UNROLL_LOOP(16)
   for (std::size_t s = 0; s < kSums; ++s) {
     hn::Store(sums[s], d, acc + s / kVectors * padded + i + s % kVectors * kLanes);
   }
@@ -411,5 +404,3 @@ HWY_NOINLINE void AccumulateTile(const float* HWY_RESTRICT weights, const float*
 }  // namespace BRINK_ISA
 }  // namespace brink
 BRINK_AFTER_ISA()
-
-#undef BRINK_UNROLL

@@ -12,7 +12,6 @@
 #include "brink/core/aligned.h"
 #include "brink/cpu/kernels.h"
 #include "brink/cpu/product.h"
-#include "brink/cpu/row_split.h"
 #include "brink/cpu/thread_pool.h"
 #include "brink/model/backend.h"
 #include "brink/model/config.h"
@@ -127,14 +126,7 @@ class CpuBackend final : public Backend {
     std::size_t row;
     float* y;
   };
-  struct RowPart {
-    void (*kernel)(const MatvecArgs&);
-    ActivationRows x;
-    RowSplit split;
-    std::size_t first_item;
-  };
   void multiply_rows();
-  ActivationRows input_row(TensorType type, std::size_t row);
 
   void choose_experts(std::size_t row);
   void group_by_expert();
@@ -195,7 +187,7 @@ class CpuBackend final : public Backend {
   AlignedBuffer<float> gathered_;    // [slots + kMatvecTokens][embedding]
   AlignedBuffer<float> expert_out_;  // the same
   std::vector<RowProduct> row_products_;
-  std::vector<RowPart> row_parts_;
+  std::vector<MatvecPart> row_parts_;
 };
 
 }  // namespace brink

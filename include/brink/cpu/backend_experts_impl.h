@@ -73,52 +73,23 @@ void CpuBackend::group_by_expert() {
   begins_[0] = 0;
 }
 
-ActivationRows CpuBackend::input_row(TensorType type, std::size_t row) {
-  const std::uint32_t block = format_of(type).q8_block;
-  const bool q8 = options_.activations == Activations::kQ8 && block != 0;
-  ActivationRows x = q8 ? input_.rows_q8(kernels_, block) : input_.rows_f32(kernels_);
-  x.tokens = 1;
-  if (q8) {
-    const std::size_t at = row * x.columns;
-    x.q8.q += at;
-    x.q8.scales += at / block;
-    x.q8.sums16 += at / 16;
-    x.q8.sums32 += at / 32;
-    x.q8.sums4 += at / 4;
-  } else {
-    x.f32 += row * x.f32_stride;
-  }
-  return x;
-}
-
 // All of row_products_ in one parallel region, by the kernels that multiply() would use.
 void CpuBackend::multiply_rows() {
   row_parts_.clear();
   std::size_t items = 0;
   for (const RowProduct& p : row_products_) {
     const WeightMatrix& w = *p.weights;
-    const bool q8 = options_.activations == Activations::kQ8 && format_of(w.type).q8_block != 0;
-    RowPart part;
-    part.kernel = q8 ? kernels_.matvec_q8[static_cast<std::size_t>(w.type)] : kernels_.matvec_f32;
-    part.x = input_row(w.type, p.row);
-    part.split = RowSplit(w.rows, w.bytes_per_row(), pool_.threads());
-    part.first_item = items;
-    items += part.split.items();
+    MatvecPart part = matvec_part(pool_, kernels_, {w, p.y, w.rows}, input_, items);
+    ActivationRows& x = part.args.x;
+    x.tokens = 1;
+    if (x.f32 != nullptr) {
+      x.f32 += p.row * x.f32_stride;
+    } else {
+      x.q8 = x.q8.from(p.row * x.columns, format_of(w.type).q8_block);
+    }
     row_parts_.push_back(part);
   }
-  pool_.run(items, [&](std::size_t item, unsigned) {
-    std::size_t i = row_parts_.size() - 1;
-    while (row_parts_[i].first_item > item) --i;
-    const RowPart& part = row_parts_[i];
-    MatvecArgs args;
-    args.weights = *row_products_[i].weights;
-    args.x = part.x;
-    args.row_begin = part.split.begin(item - part.first_item);
-    args.row_end = part.split.begin(item - part.first_item + 1);
-    args.y = row_products_[i].y;
-    args.y_stride = args.weights.rows;
-    part.kernel(args);
-  });
+  run_matvec_parts(pool_, row_parts_, items);
 }
 
 // One token: every expert has one row, so that two regions do for all of them.

@@ -9,13 +9,6 @@
 #include "brink/cpu/kernels.h"
 #include "hwy/highway.h"
 
-// Arrays of vectors stay in registers only where the loops over them are gone.
-#ifdef __clang__
-#define BRINK_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define BRINK_UNROLL _Pragma("GCC unroll 16")
-#endif
-
 BRINK_BEFORE_ISA()
 namespace brink {
 namespace BRINK_ISA {
@@ -134,7 +127,7 @@ HWY_INLINE void LoadKvStep(Lane16 d, const std::uint8_t* row, std::size_t i,
   // `i` goes in so that the compiler sees one block, and its scale once.
   const std::uint8_t* step = kType == KvType::kQ8_0 ? row + i / kQ8KvBlock * kQ8KvBytes : row;
   const std::size_t begin = kType == KvType::kQ8_0 ? 0 : i;
-  BRINK_UNROLL
+  BRINK_UNROLL_LOOP(16)
   for (std::size_t k = 0; k < kKvStep<kType>; ++k) {
     v[k] = LoadKv<kType>(d, step, begin + k * kLanes);
   }
@@ -208,4 +201,3 @@ void KvStore(const float* x, std::size_t dim, KvType type, void* row) {
 BRINK_AFTER_ISA()
 
 #undef BRINK_NATIVE_F16
-#undef BRINK_UNROLL

@@ -261,13 +261,8 @@ void MatvecTokens(const MatvecArgs& args, std::size_t first_token) {
   const std::size_t columns = args.weights.columns;
   const std::size_t whole = columns / kUnit * kUnit;
   const Floats df;
-  Q8Row x = args.x.q8;
   const std::size_t q8_block = Unpack<T>::kBlock == 256 ? 256 : 32;
-  x.q += first_token * columns;
-  x.scales += first_token * (columns / q8_block);
-  x.sums16 += first_token * (columns / 16);
-  x.sums32 += first_token * (columns / 32);
-  x.sums4 += first_token * (columns / 4);
+  const Q8Row x = args.x.q8.from(first_token * columns, q8_block);
   const std::size_t row_bytes = args.weights.bytes_per_row();
   for (std::size_t r = args.row_begin; r < args.row_end; ++r) {
     const std::uint8_t* HWY_RESTRICT row = args.weights.data + r * row_bytes;

@@ -9,6 +9,7 @@
 #include "brink/core/aligned.h"
 #include "brink/cpu/activations.h"
 #include "brink/cpu/kernels.h"
+#include "brink/cpu/row_split.h"
 #include "brink/cpu/thread_pool.h"
 #include "brink/quant/weight_matrix.h"
 
@@ -76,6 +77,22 @@ struct Product {
 struct ProductScratch {
   AlignedBuffer<std::uint8_t> bytes;
 };
+
+/// One matrix-vector product of a parallel region: y and x in `args`, rows shared out by `split`.
+struct MatvecPart {
+  MatvecArgs args;
+  void (*kernel)(const MatvecArgs&) = nullptr;
+  RowSplit split;
+  std::size_t first_item = 0;
+};
+
+/// The part that multiplies `product` with all rows of `x`, by the kernel that goes with the type
+/// and the activations. `items` counts the work items of the region so far.
+MatvecPart matvec_part(const ThreadPool& pool, const Kernels& kernels, const Product& product,
+                       ActivationBuffer& x, std::size_t& items);
+
+/// Runs the `items` work items of all parts, which were made in this order.
+void run_matvec_parts(ThreadPool& pool, std::span<const MatvecPart> parts, std::size_t items);
 
 /// Computes all products, which share the activations, in one parallel region. Up to
 /// kMatvecTokens tokens go through the matrix-vector kernels, more through the matrix-matrix

@@ -7,7 +7,6 @@
 #include "brink/core/error.h"
 #include "brink/core/half.h"
 #include "brink/cpu/product.h"
-#include "brink/cpu/row_split.h"
 
 namespace brink {
 namespace product_detail {
@@ -62,10 +61,7 @@ const ActivationRows& ActivationBuffer::rows_q8(const Kernels& kernels, std::uin
   if (have_rows_q8_[w]) return rows_q8_[w];
   const Q8Row first = q8_rows_[w].reserve(tokens_ * columns_, block);
   for (std::size_t t = 0; t < tokens_; ++t) {
-    const std::size_t at = t * columns_;
-    kernels.quantize_q8(x_ + t * stride_, columns_, block,
-                        {first.q + at, first.scales + at / block, first.sums16 + at / 16,
-                         first.sums32 + at / 32, first.sums4 + at / 4});
+    kernels.quantize_q8(x_ + t * stride_, columns_, block, first.from(t * columns_, block));
   }
   rows_q8_[w] = {
       .tokens = tokens_, .columns = columns_, .f32 = nullptr, .f32_stride = 0, .q8 = first};
@@ -159,48 +155,53 @@ std::size_t ActivationBuffer::bytes() const {
   return sum;
 }
 
+MatvecPart matvec_part(const ThreadPool& pool, const Kernels& kernels, const Product& product,
+                       ActivationBuffer& x, std::size_t& items) {
+  const WeightMatrix& w = product.weights;
+  const std::uint32_t block = format_of(w.type).q8_block;
+  const bool q8 = x.activations() == Activations::kQ8 && block != 0;
+  MatvecPart part;
+  part.args.weights = w;
+  part.args.x = q8 ? x.rows_q8(kernels, block) : x.rows_f32(kernels);
+  part.args.y = product.y;
+  part.args.y_stride = product.y_stride;
+  part.kernel = q8 ? kernels.matvec_q8[product_detail::index_of(w.type)] : kernels.matvec_f32;
+  part.split = RowSplit(w.rows, w.bytes_per_row(), pool.threads());
+  part.first_item = items;
+  items += part.split.items();
+  return part;
+}
+
+void run_matvec_parts(ThreadPool& pool, std::span<const MatvecPart> parts, std::size_t items) {
+  pool.run(items, [&](std::size_t item, unsigned) {
+    std::size_t i = parts.size() - 1;
+    while (parts[i].first_item > item) --i;
+    const MatvecPart& part = parts[i];
+    MatvecArgs args = part.args;
+    args.row_begin = part.split.begin(item - part.first_item);
+    args.row_end = part.split.begin(item - part.first_item + 1);
+    part.kernel(args);
+  });
+}
+
 namespace product_detail {
+
+inline constexpr std::size_t kMaxProducts = 8;
 
 inline void multiply_few(ThreadPool& pool, const Kernels& kernels,
                          std::span<const Product> products, ActivationBuffer& x) {
   // Forms are made before the region: the rows are short.
   std::size_t items = 0;
-  constexpr std::size_t kMaxProducts = 8;
-  struct Part {
-    const ActivationRows* x;
-    void (*kernel)(const MatvecArgs&);
-    RowSplit split;
-    std::size_t first_item;
-  } parts[kMaxProducts];
+  MatvecPart parts[kMaxProducts];
   for (std::size_t i = 0; i < products.size(); ++i) {
-    const WeightMatrix& w = products[i].weights;
-    const std::uint32_t block = format_of(w.type).q8_block;
-    const bool q8 = x.activations() == Activations::kQ8 && block != 0;
-    parts[i].x = q8 ? &x.rows_q8(kernels, block) : &x.rows_f32(kernels);
-    parts[i].kernel = q8 ? kernels.matvec_q8[index_of(w.type)] : kernels.matvec_f32;
-    parts[i].split = RowSplit(w.rows, w.bytes_per_row(), pool.threads());
-    parts[i].first_item = items;
-    items += parts[i].split.items();
+    parts[i] = matvec_part(pool, kernels, products[i], x, items);
   }
-  pool.run(items, [&](std::size_t item, unsigned) {
-    std::size_t i = products.size() - 1;
-    while (parts[i].first_item > item) --i;
-    const Product& p = products[i];
-    MatvecArgs args;
-    args.weights = p.weights;
-    args.x = *parts[i].x;
-    args.row_begin = parts[i].split.begin(item - parts[i].first_item);
-    args.row_end = parts[i].split.begin(item - parts[i].first_item + 1);
-    args.y = p.y;
-    args.y_stride = p.y_stride;
-    parts[i].kernel(args);
-  });
+  run_matvec_parts(pool, {parts, products.size()}, items);
 }
 
 inline void multiply_many(ThreadPool& pool, const Kernels& kernels,
                           std::span<const Product> products, ActivationBuffer& x,
                           ProductScratch& scratch) {
-  constexpr std::size_t kMaxProducts = 8;
   const std::size_t per_thread = (kernels.matmul_scratch_bytes(x.tokens()) + 63) / 64 * 64;
   scratch.bytes.reserve_discarding(per_thread * pool.threads());
   std::size_t items = 0;
@@ -246,7 +247,9 @@ inline void multiply_many(ThreadPool& pool, const Kernels& kernels,
 void multiply(ThreadPool& pool, const Kernels& kernels, std::span<const Product> products,
               ActivationBuffer& x, ProductScratch& scratch) {
   if (products.empty() || x.tokens() == 0) return;
-  if (products.size() > 8) throw Error("multiply: more than 8 products share their activations");
+  if (products.size() > product_detail::kMaxProducts) {
+    throw Error("multiply: more than 8 products share their activations");
+  }
   for (const Product& p : products) {
     if (p.weights.columns != x.columns()) {
       throw Error("multiply: weights have " + std::to_string(p.weights.columns) +
