@@ -58,7 +58,10 @@ int run(BenchOptions& options) {
   if (options.engine.threads == 0) options.engine.threads = ThreadPool::default_threads();
   if (options.measure_start != 0) return report_start(options);
   if (options.json && options.csv) throw UsageError("--json and --csv exclude each other");
-  if (options.prompt == 0 && options.generate == 0) throw UsageError("-p and -n are both 0");
+  if (largest(options.prompts) == 0 && largest(options.generations) == 0)
+    throw UsageError("-p and -n are both 0");
+  if (largest(options.sequences) > 1 && largest(options.generations) == 0)
+    throw UsageError("--sequences is about generation, and -n is 0");
   if (options.cache_folder.empty() && (!options.shapes.empty() || options.delete_cache))
     options.cache_folder = default_cache_folder();
   if (options.models.empty() && options.shapes.empty()) {
@@ -94,18 +97,31 @@ int main(int argc, char** argv) {
       "the first token, and memory. Shares say how much of the machine's read bandwidth and 8-bit\n"
       "arithmetic is used; generation is bound by the first, prompts by the second.\n\n"
       "  qbench -m a.gguf -m b.gguf\n"
-      "  qbench --synthetic llama-3.2-1b --types Q8_0,Q4_K_M    no model file needed",
+      "  qbench --synthetic llama-3.2-1b --types Q8_0,Q4_K_M    no model file needed\n"
+      "  qbench -m a.gguf -p 512,4096 -d 0,4096 --sequences 8",
       "qbench");
   app.add_option("-m,--model", options.models, "GGUF file to measure; may be repeated")
       ->option_text("FILE")
       ->allow_extra_args(false);
   constexpr std::size_t kMaxTokens = std::size_t{1} << 20;
-  app.add_option("-p,--prompt", options.prompt, "Tokens of the prompt test; 0: none")
-      ->check(CLI::Range(std::size_t{0}, kMaxTokens))
-      ->option_text("N (default: 512)");
-  app.add_option("-n,--generate", options.generate, "Tokens of the generation test; 0: none")
-      ->check(CLI::Range(std::size_t{0}, kMaxTokens))
-      ->option_text("N (default: 128)");
+  const auto add_numbers = [&](const std::string& name, std::vector<std::size_t>& values,
+                               const std::string& help, CLI::Range range, const std::string& text) {
+    app.add_option(name, values, help)
+        ->check(range)
+        ->delimiter(',')
+        ->option_text("N,... " + text)
+        ->allow_extra_args(false);
+  };
+  const CLI::Range tokens(std::size_t{0}, kMaxTokens);
+  add_numbers("-p,--prompt", options.prompts, "Tokens of the prompt test; 0: none", tokens,
+              "(default: 512)");
+  add_numbers("-n,--generate", options.generations, "Tokens of the generation test; 0: none",
+              tokens, "(default: 128)");
+  add_numbers("-d,--depth", options.depths, "Tokens in the context before each test", tokens,
+              "(default: 0)");
+  add_numbers("--sequences", options.sequences,
+              "Generate also in so many sequences together, and compare with one",
+              CLI::Range(std::size_t{1}, std::size_t{1024}), "(default: 1)");
   app.add_option("-r,--repetitions", options.repetitions, "Samples of each test")
       ->check(CLI::Range(std::size_t{1}, std::size_t{10000}))
       ->option_text("N (default: 5)");

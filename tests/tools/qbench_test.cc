@@ -18,15 +18,19 @@ TEST_F(QbenchTest, JsonHasExactlyTheseKeys) {
   ASSERT_EQ(json.size(), 2u);
   for (const Json& test : json) {
     EXPECT_EQ(keys_of(test),
-              (std::vector<std::string>{"model", "type", "bytes", "test", "tokens_per_second",
-                                        "bandwidth_share", "int8_share", "load_seconds",
-                                        "first_token_seconds", "peak_rss_bytes", "threads"}));
+              (std::vector<std::string>{"model", "type", "bytes", "test", "depth", "sequences",
+                                        "tokens_per_second", "ratio_to_one", "bandwidth_share",
+                                        "int8_share", "load_seconds", "first_token_seconds",
+                                        "peak_rss_bytes", "threads"}));
     EXPECT_EQ(keys_of(test["tokens_per_second"]),
               (std::vector<std::string>{"median", "min", "max", "samples"}));
     EXPECT_EQ(test["model"], model);
     EXPECT_EQ(test["type"], "Q4_K_M");
     EXPECT_EQ(test["bytes"], std::filesystem::file_size(model));
     EXPECT_EQ(test["threads"], 1);
+    EXPECT_EQ(test["depth"], 0);
+    EXPECT_EQ(test["sequences"], 1);
+    EXPECT_EQ(test["ratio_to_one"], 1.0);
     std::vector<double> samples = test["tokens_per_second"]["samples"];
     ASSERT_EQ(samples.size(), 3u);
     std::sort(samples.begin(), samples.end());
@@ -70,6 +74,49 @@ TEST_F(QbenchTest, SharesCountTheMatricesThatAreMultiplied) {
   EXPECT_LT(std::max(int8_pp, int8_tg) / std::min(int8_pp, int8_tg), 4);
 }
 
+TEST_F(QbenchTest, EveryTestAtEveryDepthAndInManySequences) {
+  const std::string model = tiny_model();
+  const ToolResult result =
+      run("qbench -m '" + model + "' -p 16,70 -n 3,5 -d 0,65 --sequences 2,4 -r 2 -t 1 --json");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  std::vector<std::string> names;
+  const Json json = Json::parse(result.out);
+  for (const Json& test : json) {
+    names.push_back(test["test"]);
+    const bool deep = names.back().find("@d65") != std::string::npos;
+    EXPECT_EQ(test["depth"], deep ? 65 : 0) << names.back();
+    const auto times = names.back().find('x');
+    EXPECT_EQ(test["sequences"], times == std::string::npos ? 1 : names.back().back() - '0');
+    if (times == std::string::npos) {
+      EXPECT_EQ(test["ratio_to_one"], 1.0);
+    } else {
+      EXPECT_GT(test["ratio_to_one"], 0.0);
+    }
+  }
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"pp16", "pp70", "tg3", "tg3x2", "tg3x4", "tg5", "tg5x2",
+                                      "tg5x4", "pp16@d65", "pp70@d65", "tg3@d65", "tg3@d65x2",
+                                      "tg3@d65x4", "tg5@d65", "tg5@d65x2", "tg5@d65x4"}));
+}
+
+// At a depth the KV cache is read too: 2 layers of 2 heads of 64 keys and as many values.
+TEST_F(QbenchTest, SharesCountTheCacheThatIsRead) {
+  const std::string model = tiny_model("Q8_0");
+  constexpr double kDepth = 4096, kTokens = 8;
+  const Json json = Json::parse(
+      run("qbench -m '" + model + "' -p 0 -n 8 -d 0,4096 --kv-type f32 -r 3 -t 1 --json").out);
+  const double weights =
+      (2 * (3 * 256 * 512 + 2 * 256 * 256 + 2 * 256 * 128) + 256 * 512) * 34.0 / 32;
+  const auto ceiling = [&](const Json& test, double depth) {
+    const double cached = 2 * 256 * 4 * (depth + (kTokens + 1) / 2);
+    return test["tokens_per_second"]["median"].get<double>() * (weights + cached) /
+           test["bandwidth_share"].get<double>();
+  };
+  // Without the cached bytes the first ceiling would come out 7 times the second.
+  const double empty = ceiling(json[0], 0), deep = ceiling(json[1], kDepth);
+  EXPECT_LT(std::max(empty, deep) / std::min(empty, deep), 4);
+}
+
 TEST_F(QbenchTest, TableAndCsv) {
   const std::string model = tiny_model();
   const ToolResult table = run("qbench -m '" + model + "' -p 16 -n 0 -r 1");
@@ -83,7 +130,7 @@ TEST_F(QbenchTest, TableAndCsv) {
   std::vector<std::ptrdiff_t> commas;
   for (std::string line; std::getline(lines, line);)
     commas.push_back(std::count(line.begin(), line.end(), ','));
-  EXPECT_EQ(commas, (std::vector<std::ptrdiff_t>{12, 12, 12}));
+  EXPECT_EQ(commas, (std::vector<std::ptrdiff_t>{15, 15, 15}));
 }
 
 TEST_F(QbenchTest, DeletesOnlySyntheticModels) {
@@ -112,7 +159,9 @@ TEST_F(QbenchTest, ErrorsAreOneLine) {
   }
   for (const std::string& arguments :
        {std::string(""), "-m '" + model + "' --json --csv", "-m '" + model + "' -p 0 -n 0",
-        "-m '" + model + "' -r 0", "--synthetic llama-3.2-1b --types Q9_X " + cache}) {
+        "-m '" + model + "' -r 0", "-m '" + model + "' -p 8,x", "-m '" + model + "' --sequences 0",
+        "-m '" + model + "' -n 0 --sequences 8",
+        "--synthetic llama-3.2-1b --types Q9_X " + cache}) {
     const ToolResult result = run("qbench " + arguments);
     EXPECT_EQ(result.exit_code, 2) << arguments;
     EXPECT_TRUE(result.is_one_error_of("qbench")) << arguments << '\n' << result.err;

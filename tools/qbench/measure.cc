@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <span>
 #include <utility>
 
 #include "brink/quant/mixes.h"
@@ -37,21 +38,81 @@ std::string type_name(const Gguf& gguf) {
   return most == bytes.end() ? "" : most->first;
 }
 
-// Runs `sample` and sets its rates beside the mean of the ceilings just before and just after it.
-void run_test(Result& result, const BenchOptions& options, bench::Roofline& roofline,
-              std::size_t tokens, const Work& work, const std::function<void()>& sample) {
+struct Test {
+  Result result;
+  std::size_t tokens = 0;
+  Work work;
+  std::function<void()> sample;
+};
+
+// Runs samples of each test in turn, since they are compared with each other, and sets their rates
+// beside the mean of the ceilings just before and just after the sample.
+void run_tests(std::span<Test> tests, const BenchOptions& options, bench::Roofline& roofline) {
   Ceilings before = measure_ceilings(roofline);
   for (std::size_t i = 0; i < options.repetitions; ++i) {
-    const double seconds = seconds_of(sample);
-    const Ceilings after = measure_ceilings(roofline);
-    const Ceilings mean = {(before.read_bytes_per_second + after.read_bytes_per_second) / 2,
-                           (before.int8_ops_per_second + after.int8_ops_per_second) / 2};
-    result.tokens_per_second.push_back(static_cast<double>(tokens) / seconds);
-    result.bandwidth_shares.push_back(work.bytes / seconds / mean.read_bytes_per_second);
-    result.int8_shares.push_back(work.ops / seconds / mean.int8_ops_per_second);
-    result.ceilings.push_back(mean);
-    before = after;
+    for (Test& test : tests) {
+      const double seconds = seconds_of(test.sample);
+      const Ceilings after = measure_ceilings(roofline);
+      const Ceilings mean = {(before.read_bytes_per_second + after.read_bytes_per_second) / 2,
+                             (before.int8_ops_per_second + after.int8_ops_per_second) / 2};
+      Result& result = test.result;
+      result.tokens_per_second.push_back(static_cast<double>(test.tokens) / seconds);
+      result.ratios_to_one.push_back(result.tokens_per_second.back() /
+                                     tests.front().result.tokens_per_second.back());
+      result.bandwidth_shares.push_back(test.work.bytes / seconds / mean.read_bytes_per_second);
+      result.int8_shares.push_back(test.work.ops / seconds / mean.int8_ops_per_second);
+      result.ceilings.push_back(mean);
+      before = after;
+    }
   }
+}
+
+// The context of the tests at one depth.
+void fill(Session& session, std::size_t depth) {
+  const std::vector<std::int32_t> context =
+      random_tokens(depth, session.model().config().vocabulary);
+  // One sequence after the other, and no forks of one: those would share their memory.
+  for (std::size_t s = 0; s < session.options().sequences; ++s) {
+    session.clear(s);
+    session.feed(context, Logits::kNone, s);
+  }
+}
+
+Test prompt_test(Session& session, const Result& base, std::size_t count) {
+  Test test;
+  test.result = base;
+  test.result.test = "pp" + std::to_string(count);
+  test.tokens = count;
+  test.work = prompt_work(session.model(), session.options().kv_type, count, base.depth,
+                          session.options().batch);
+  test.sample = [&session, depth = base.depth,
+                 tokens = random_tokens(count, session.model().config().vocabulary)] {
+    session.truncate(0, depth);
+    session.feed(tokens);
+  };
+  return test;
+}
+
+// As llama-bench does it; sampling is not part of it.
+Test generation_test(Session& session, const Result& base, std::size_t steps,
+                     std::size_t sequences) {
+  Test test;
+  test.result = base;
+  test.result.test = "tg" + std::to_string(steps);
+  test.result.sequences = sequences;
+  test.tokens = steps * sequences;
+  test.work =
+      generation_work(session.model(), session.options().kv_type, steps, base.depth, sequences);
+  test.sample = [&session, depth = base.depth, sequences, inputs = std::vector<SequenceInput>(),
+                 tokens = random_tokens(steps, session.model().config().vocabulary)]() mutable {
+    inputs.resize(sequences);
+    for (std::size_t s = 0; s < sequences; ++s) session.truncate(s, depth);
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      for (std::size_t s = 0; s < sequences; ++s) inputs[s] = {s, {&tokens[i], 1}};
+      session.step(inputs);
+    }
+  };
+  return test;
 }
 
 }  // namespace
@@ -82,35 +143,36 @@ std::vector<Result> measure(const Candidate& candidate, const BenchOptions& opti
   base.bytes = model.gguf().file_bytes();
   base.threads = options.engine.threads;
   Session session(model, session_options(options));
-  const std::size_t vocabulary = model.config().vocabulary;
 
   std::vector<Result> results;
-  if (options.prompt > 0) {
-    Result& result = results.emplace_back(base);
-    result.test = "pp" + std::to_string(options.prompt);
-    note(candidate.name + " " + result.type + ": " + result.test);
-    const std::vector<std::int32_t> prompt = random_tokens(options.prompt, vocabulary);
-    const auto sample = [&] {
-      session.clear(0);
-      session.feed(prompt);
-    };
-    sample();  // warms the file and the buffers
-    run_test(result, options, roofline, options.prompt,
-             prompt_work(model, options.prompt, session.options().batch), sample);
-  }
-  if (options.generate > 0) {
-    Result& result = results.emplace_back(base);
-    result.test = "tg" + std::to_string(options.generate);
-    note(candidate.name + " " + result.type + ": " + result.test);
-    const std::vector<std::int32_t> tokens = random_tokens(options.generate, vocabulary);
-    // From an empty context, as llama-bench does it; sampling is not part of it.
-    const auto generate = [&](std::size_t count) {
-      session.clear(0);
-      for (std::size_t i = 0; i < count; ++i) session.feed({&tokens[i], 1});
-    };
-    generate(1);
-    run_test(result, options, roofline, options.generate, generation_work(model, options.generate),
-             [&] { generate(tokens.size()); });
+  const auto run = [&](std::vector<Test> tests) {
+    for (Test& test : tests) {
+      Result& result = test.result;
+      if (result.depth > 0) result.test += "@d" + std::to_string(result.depth);
+      if (result.sequences > 1) result.test += "x" + std::to_string(result.sequences);
+    }
+    note(candidate.name + " " + base.type + ": " + tests.front().result.test);
+    run_tests(tests, options, roofline);
+    for (Test& test : tests) results.push_back(std::move(test.result));
+  };
+  for (const std::size_t depth : options.depths) {
+    base.depth = depth;
+    if (depth > 0) note(candidate.name + " " + base.type + ": context of " + std::to_string(depth));
+    fill(session, depth);
+    for (const std::size_t count : options.prompts) {
+      if (count == 0) continue;
+      Test test = prompt_test(session, base, count);
+      test.sample();  // warms the file and the buffers
+      run({std::move(test)});
+    }
+    for (const std::size_t steps : options.generations) {
+      if (steps == 0) continue;
+      generation_test(session, base, 1, 1).sample();
+      std::vector<Test> tests = {generation_test(session, base, steps, 1)};
+      for (const std::size_t sequences : options.sequences)
+        if (sequences > 1) tests.push_back(generation_test(session, base, steps, sequences));
+      run(std::move(tests));
+    }
   }
   return results;
 }

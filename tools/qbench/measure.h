@@ -23,9 +23,12 @@ struct Result {
   std::string model;
   std::string type;
   std::uint64_t bytes = 0;
-  std::string test;  ///< "pp512", "tg128"
-  std::vector<double> tokens_per_second;
-  std::vector<double> bandwidth_shares;  ///< one for each sample
+  std::string test;  ///< "pp512", "tg128"; "tg128@d4096" at a depth, "tg128x8" for 8 sequences
+  std::size_t depth = 0;
+  std::size_t sequences = 1;
+  std::vector<double> tokens_per_second;  ///< of all sequences together
+  std::vector<double> ratios_to_one;      ///< to the rate of one sequence, one for each sample
+  std::vector<double> bandwidth_shares;   ///< one for each sample
   std::vector<double> int8_shares;
   std::vector<Ceilings> ceilings;  ///< one for each sample
   Start start;

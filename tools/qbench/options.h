@@ -15,8 +15,11 @@ namespace brink::tools {
 
 struct BenchOptions {
   std::vector<std::string> models;
-  std::size_t prompt = 512;    // tokens; 0: no prompt test
-  std::size_t generate = 128;  // tokens; 0: no generation test
+  // Every prompt and every generation is measured at every depth; a number of 0 tokens is no test.
+  std::vector<std::size_t> prompts = {512};
+  std::vector<std::size_t> generations = {128};
+  std::vector<std::size_t> depths = {0};     // tokens in the context before the test
+  std::vector<std::size_t> sequences = {1};  // generated together; 1 is always measured
   std::size_t repetitions = 5;
   EngineOptions engine;  // threads are never 0 once parsed
   std::vector<std::string> shapes;
@@ -28,9 +31,15 @@ struct BenchOptions {
   std::uint64_t measure_start = 0;  // in the child process: see start.h
 };
 
+inline std::size_t largest(const std::vector<std::size_t>& values) {
+  return *std::max_element(values.begin(), values.end());
+}
+
 inline SessionOptions session_options(const BenchOptions& options) {
   SessionOptions session;
-  session.context = std::max(options.prompt, options.generate) + 1;
+  session.context = largest(options.depths) +
+                    std::max(largest(options.prompts), largest(options.generations)) + 1;
+  session.sequences = largest(options.sequences);
   session.activations = options.engine.activations;
   session.kv_type = options.engine.kv_type;
   session.threads = options.engine.threads;

@@ -33,15 +33,16 @@ std::string number(double value) {
 }  // namespace
 
 std::string table_report(std::span<const Result> results) {
-  Table table({"model", "type", ">MiB", "test", ">tokens/s", ">min", ">max", ">read %", ">int8 %",
-               ">load s", ">first token s", ">peak MiB"});
+  Table table({"model", "type", ">MiB", "test", ">tokens/s", ">min", ">max", ">x one", ">read %",
+               ">int8 %", ">load s", ">first token s", ">peak MiB"});
   std::vector<double> read, int8;
   for (const Result& r : results) {
     table.add({printable(std::filesystem::path(r.model).filename().string(), 40), r.type,
                fixed(static_cast<double>(r.bytes) / 0x1p20, 0), r.test,
                fixed(median(r.tokens_per_second), 2), fixed(min_of(r.tokens_per_second), 2),
-               fixed(max_of(r.tokens_per_second), 2), percent(r.bandwidth_shares),
-               percent(r.int8_shares), fixed(r.start.load_seconds, 3),
+               fixed(max_of(r.tokens_per_second), 2),
+               r.sequences > 1 ? fixed(median(r.ratios_to_one), 2) : "",
+               percent(r.bandwidth_shares), percent(r.int8_shares), fixed(r.start.load_seconds, 3),
                fixed(r.start.first_token_seconds, 2),
                fixed(static_cast<double>(r.start.peak_rss_bytes) / 0x1p20, 0)});
     for (const Ceilings& c : r.ceilings) {
@@ -65,11 +66,14 @@ std::string json_report(std::span<const Result> results) {
                      {"type", r.type},
                      {"bytes", r.bytes},
                      {"test", r.test},
+                     {"depth", r.depth},
+                     {"sequences", r.sequences},
                      {"tokens_per_second",
                       {{"median", median(r.tokens_per_second)},
                        {"min", min_of(r.tokens_per_second)},
                        {"max", max_of(r.tokens_per_second)},
                        {"samples", r.tokens_per_second}}},
+                     {"ratio_to_one", median(r.ratios_to_one)},
                      {"bandwidth_share", median(r.bandwidth_shares)},
                      {"int8_share", median(r.int8_shares)},
                      {"load_seconds", r.start.load_seconds},
@@ -81,15 +85,16 @@ std::string json_report(std::span<const Result> results) {
 
 std::string csv_report(std::span<const Result> results) {
   std::string text =
-      "model,type,bytes,test,tokens_per_second_median,tokens_per_second_min,tokens_per_second_max,"
-      "bandwidth_share,int8_share,load_seconds,first_token_seconds,peak_rss_bytes,threads\n";
+      "model,type,bytes,test,depth,sequences,tokens_per_second_median,tokens_per_second_min,"
+      "tokens_per_second_max,ratio_to_one,bandwidth_share,int8_share,load_seconds,first_token_"
+      "seconds,peak_rss_bytes,threads\n";
   for (const Result& r : results) {
-    text +=
-        csv_text(r.model) + ',' + csv_text(r.type) + ',' + std::to_string(r.bytes) + ',' + r.test;
+    text += csv_text(r.model) + ',' + csv_text(r.type) + ',' + std::to_string(r.bytes) + ',' +
+            r.test + ',' + std::to_string(r.depth) + ',' + std::to_string(r.sequences);
     for (const double value :
          {median(r.tokens_per_second), min_of(r.tokens_per_second), max_of(r.tokens_per_second),
-          median(r.bandwidth_shares), median(r.int8_shares), r.start.load_seconds,
-          r.start.first_token_seconds})
+          median(r.ratios_to_one), median(r.bandwidth_shares), median(r.int8_shares),
+          r.start.load_seconds, r.start.first_token_seconds})
       text += ',' + number(value);
     text += ',' + std::to_string(r.start.peak_rss_bytes) + ',' + std::to_string(r.threads) + '\n';
   }

@@ -54,7 +54,7 @@ std::string read_all(int fd) {
 
 Start measure_start(const std::string& model, const BenchOptions& options) {
   std::vector<std::string> arguments = {"qbench", "-m", model, "-p",
-                                        std::to_string(options.prompt)};
+                                        std::to_string(largest(options.prompts))};
   for (std::string& argument : engine_arguments(options.engine))
     arguments.push_back(std::move(argument));
   arguments.insert(arguments.end(), {"--measure-start", std::to_string(now_ns())});
@@ -103,10 +103,10 @@ int report_start(const BenchOptions& options) {
   const double first_token_seconds = seconds_since(options.measure_start);
   // What the tests that follow need belongs to the peak: the buffers of a whole prompt, and the
   // kernels of generation.
-  if (options.prompt > 0) {
+  if (const std::size_t count = largest(options.prompts); count > 0) {
     session.clear(0);
-    session.feed(random_tokens(options.prompt, model.config().vocabulary));
-    session.truncate(0, options.prompt - 1);
+    session.feed(random_tokens(count, model.config().vocabulary));
+    session.truncate(0, count - 1);
   }
   session.feed({&first, 1});
   const Json result = {{"load_seconds", load_seconds},

@@ -38,19 +38,40 @@ Work layers_work(const Model& model, double tokens) {
   return work;
 }
 
+// Bytes of the keys and values of one position, all layers.
+double position_bytes(const Model& model, KvType kv_type) {
+  const Config& config = model.config();
+  const std::size_t head =
+      kv_row_bytes(kv_type, config.key_length) + kv_row_bytes(kv_type, config.value_length);
+  std::size_t heads = 0;
+  for (const LayerConfig& layer : config.layers) heads += layer.kv_heads;
+  return static_cast<double>(heads * head);
+}
+
 }  // namespace
 
-Work prompt_work(const Model& model, std::size_t tokens, std::size_t batch) {
+Work prompt_work(const Model& model, KvType kv_type, std::size_t tokens, std::size_t depth,
+                 std::size_t batch) {
+  const double kv = position_bytes(model, kv_type);
   Work work = multiply(model.weights().output.matrix, 1);
-  for (std::size_t done = 0; done < tokens; done += batch)
-    work += layers_work(model, static_cast<double>(std::min(batch, tokens - done)));
+  // Batches of nearly equal size, as Session makes them.
+  const std::size_t batches = (tokens + batch - 1) / batch;
+  for (std::size_t b = 0; b < batches; ++b) {
+    const std::size_t begin = tokens * b / batches, end = tokens * (b + 1) / batches;
+    work += layers_work(model, static_cast<double>(end - begin));
+    work.bytes += kv * static_cast<double>(depth + end);
+  }
   return work;
 }
 
-Work generation_work(const Model& model, std::size_t tokens) {
-  Work one = layers_work(model, 1);
-  one += multiply(model.weights().output.matrix, 1);
-  return {one.bytes * static_cast<double>(tokens), one.ops * static_cast<double>(tokens)};
+Work generation_work(const Model& model, KvType kv_type, std::size_t steps, std::size_t depth,
+                     std::size_t sequences) {
+  const auto n = static_cast<double>(steps), together = static_cast<double>(sequences);
+  Work step = layers_work(model, together);
+  step += multiply(model.weights().output.matrix, together);
+  // The first step sees depth + 1 positions, the last one depth + steps.
+  const double positions = n * static_cast<double>(depth) + n * (n + 1) / 2;
+  return {step.bytes * n + position_bytes(model, kv_type) * positions * together, step.ops * n};
 }
 
 }  // namespace brink::tools
