@@ -5,36 +5,45 @@ namespace brink {
 namespace BRINK_ISA {
 namespace hn = hwy::HWY_NAMESPACE;
 
-HWY_INLINE float MaxAbs(const float* HWY_RESTRICT x, std::size_t count) {
-  const hn::CappedTag<float, 16> d;
-  auto max = hn::Zero(d);
-  for (std::size_t i = 0; i < count; i += hn::Lanes(d)) {
-    max = hn::Max(max, hn::Abs(hn::LoadU(d, x + i)));
+// Rounds the `block` values at x, a multiple of 32 of them; returns their scale.
+HWY_INLINE float RoundQ8Block(const float* HWY_RESTRICT x, std::size_t block,
+                              std::int8_t* HWY_RESTRICT out) {
+  const hn::CappedTag<float, 16> df;
+  const hn::Rebind<std::int8_t, decltype(df)> d8;
+  // Two maxima: one would wait for itself.
+  auto max0 = hn::Zero(df), max1 = hn::Zero(df);
+  for (std::size_t i = 0; i < block; i += 2 * hn::Lanes(df)) {
+    max0 = hn::Max(max0, hn::Abs(hn::LoadU(df, x + i)));
+    max1 = hn::Max(max1, hn::Abs(hn::LoadU(df, x + i + hn::Lanes(df))));
   }
-  return hn::GetLane(hn::MaxOfLanes(d, max));
+  const float max = hn::GetLane(hn::MaxOfLanes(df, hn::Max(max0, max1)));
+  // A subnormal maximum would make the reciprocal infinite; it is as good as zero.
+  const float inverse = max > 1e-35f ? 127.0f / max : 0.0f;
+  const auto factor = hn::Set(df, inverse);
+  for (std::size_t i = 0; i < block; i += hn::Lanes(df)) {
+    const auto q = hn::NearestInt(hn::Mul(hn::LoadU(df, x + i), factor));
+    hn::StoreU(hn::DemoteTo(d8, q), d8, out + i);
+  }
+  return inverse > 0.0f ? max / 127.0f : 0.0f;
+}
+
+// Lane i: the sum of the 4 bytes from q + 4i on.
+HWY_INLINE hn::Vec<hn::FixedTag<std::int32_t, 4>> SumsOf4(const std::int8_t* HWY_RESTRICT q) {
+  const hn::FixedTag<std::int32_t, 4> d4;
+  const hn::FixedTag<std::uint8_t, 16> du8;
+  const hn::FixedTag<std::int8_t, 16> ds8;
+  return DotU8S8(d4, hn::Zero(d4), hn::Set(du8, 1), hn::LoadU(ds8, q));
 }
 
 void QuantizeQ8(const float* HWY_RESTRICT x, std::size_t count, std::uint32_t block,
                 const Q8Row& out) {
-  const hn::CappedTag<float, 16> df;
-  const hn::Rebind<std::int8_t, decltype(df)> d8;
   for (std::size_t b = 0; b < count; b += block) {
-    const float max = MaxAbs(x + b, block);
-    const float scale = max / 127.0f;
-    // A subnormal maximum would make the reciprocal infinite; it is as good as zero.
-    const float inverse = max > 1e-35f ? 127.0f / max : 0.0f;
-    out.scales[b / block] = inverse > 0.0f ? scale : 0.0f;
-    for (std::size_t i = b; i < b + block; i += hn::Lanes(df)) {
-      const auto q = hn::NearestInt(hn::Mul(hn::LoadU(df, x + i), hn::Set(df, inverse)));
-      hn::StoreU(hn::DemoteTo(d8, q), d8, out.q + i);
-    }
+    out.scales[b / block] = RoundQ8Block(x + b, block, out.q + b);
   }
   const hn::FixedTag<std::int32_t, 4> d4;
-  const hn::FixedTag<std::uint8_t, 16> du8;
-  const hn::FixedTag<std::int8_t, 16> ds8;
   float previous = 0.0f;
   for (std::size_t i = 0; i < count; i += 16) {
-    const auto fours = DotU8S8(d4, hn::Zero(d4), hn::Set(du8, 1), hn::LoadU(ds8, out.q + i));
+    const auto fours = SumsOf4(out.q + i);
     hn::StoreU(hn::Neg(hn::ShiftLeft<7>(fours)), d4, out.sums4 + i / 4);
     const float sum = static_cast<float>(hn::GetLane(hn::SumOfLanes(d4, fours)));
     out.sums16[i / 16] = sum;
@@ -43,22 +52,34 @@ void QuantizeQ8(const float* HWY_RESTRICT x, std::size_t count, std::uint32_t bl
   }
 }
 
-#if BRINK_HAVE_VNNI
-// vpdpbusd takes unsigned activations and signed weights: q + 128, whose surplus is put right by
-// the value the accumulators start from (matmul-inl.h).
-using PanelElement = std::uint8_t;
-#else
-// Without vpdpbusd, 16-bit multiply-adds are exact for every type and exist everywhere.
-using PanelElement = std::int16_t;
-#endif
-
-void PackQ8(const std::int8_t* HWY_RESTRICT q, std::size_t count, std::uint8_t* HWY_RESTRICT out) {
-  PanelElement unit[kUnit];
-  for (std::size_t i = 0; i < kUnit; ++i) {
-    const int value = i < count ? q[i] : 0;
-    unit[i] = static_cast<PanelElement>(BRINK_HAVE_VNNI ? value + 128 : value);
+void PackQ8(const float* HWY_RESTRICT x, std::size_t count, std::uint32_t block,
+            const Q8Unit& out) {
+  const std::size_t blocks = (count + block - 1) / block;
+  for (std::size_t b = 0; b < blocks; ++b) {
+    out.scales[b] = RoundQ8Block(x + b * block, block, out.q + b * block);
   }
-  std::memcpy(out, unit, sizeof(unit));
+  if (count < kUnit) {
+    for (std::size_t b = blocks; b < kUnit / block; ++b) out.scales[b] = 0.0f;
+    std::memset(out.q + count, 0, kUnit - count);
+  }
+  // Four sums of 16 at a time: two rounds of adding neighbours.
+  const hn::FixedTag<std::int32_t, 4> d4;
+  const hn::FixedTag<std::int16_t, 4> d16;
+  for (std::size_t i = 0; i < kUnit; i += 64) {
+    const auto add_pairs = [&](auto a, auto b) HWY_ATTR {
+      return hn::Add(hn::ConcatEven(d4, b, a), hn::ConcatOdd(d4, b, a));
+    };
+    const auto low = add_pairs(SumsOf4(out.q + i), SumsOf4(out.q + i + 16));
+    const auto high = add_pairs(SumsOf4(out.q + i + 32), SumsOf4(out.q + i + 48));
+    const auto sums16 = add_pairs(low, high);
+    const auto sums32 = add_pairs(sums16, sums16);
+    const hn::Half<decltype(d4)> d2;
+    const hn::Half<decltype(d16)> d16x2;
+    hn::StoreU(hn::Neg(sums16), d4, out.sums16 + i / 16);
+    hn::StoreU(hn::DemoteTo(d16, sums16), d16, out.pairs16 + i / 16);
+    hn::StoreU(hn::Neg(hn::LowerHalf(d2, sums32)), d2, out.sums32 + i / 32);
+    hn::StoreU(hn::DemoteTo(d16x2, hn::LowerHalf(d2, sums32)), d16x2, out.pairs32 + i / 32);
+  }
 }
 
 }  // namespace BRINK_ISA

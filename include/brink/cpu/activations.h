@@ -33,6 +33,16 @@ struct Q8Row {
   }
 };
 
+/// Where one unit of a row is written for products of many tokens, rounded in the same way.
+struct Q8Unit {
+  std::int8_t* q = nullptr;         ///< [kUnit]
+  float* scales = nullptr;          ///< [kUnit / block]
+  std::int32_t* sums16 = nullptr;   ///< [kUnit / 16] minus the sum of 16 consecutive q
+  std::int32_t* sums32 = nullptr;   ///< [kUnit / 32] minus the sum of 32 consecutive q
+  std::int16_t* pairs16 = nullptr;  ///< [kUnit / 16] the sums themselves, multiplied in pairs
+  std::int16_t* pairs32 = nullptr;  ///< [kUnit / 32]
+};
+
 /// A batch of activation rows for products of few tokens. Only the form that the product's kernel
 /// reads need be set. All arrays are [tokens][...] without gaps, `f32` excepted.
 struct ActivationRows {
@@ -51,11 +61,13 @@ struct ActivationPanels {
   std::size_t columns = 0;
   const float* f32 = nullptr;           ///< [units][tokens][kUnit]
   const std::uint16_t* bf16 = nullptr;  ///< [units][tokens][kUnit]
-  /// [units][tokens][kUnit] of the kernel's own element: Kernels::q8_panel_bytes each.
-  const std::uint8_t* q8 = nullptr;
-  const float* scales = nullptr;  ///< [units][tokens][kUnit / q8 block]
-  const float* sums16 = nullptr;  ///< [units][tokens][kUnit / 16]
-  const float* sums32 = nullptr;  ///< [units][tokens][kUnit / 32]
+  const std::int8_t* q8 = nullptr;      ///< [units][tokens][kUnit]
+  // Of q8, as in Q8Unit: [units][tokens][as many as of a unit].
+  const float* scales = nullptr;
+  const std::int32_t* sums16 = nullptr;
+  const std::int32_t* sums32 = nullptr;
+  const std::int16_t* pairs16 = nullptr;
+  const std::int16_t* pairs32 = nullptr;
 };
 
 }  // namespace brink

@@ -17,6 +17,7 @@
 #include "brink/cpu/matvec-inl.h"
 #include "brink/cpu/matmul_unpack-inl.h"
 #include "brink/cpu/matmul-inl.h"
+#include "brink/cpu/matmul_float-inl.h"
 // clang-format on
 
 BRINK_BEFORE_ISA()
@@ -32,7 +33,6 @@ const Kernels& Table() {
     }
     k.quantize_q8 = &QuantizeQ8;
     k.pack_q8 = &PackQ8;
-    k.q8_panel_bytes = sizeof(PanelElement);
     k.round_bf16 = &RoundBf16;
     k.matvec_f32 = &MatvecF32;
     k.matmul_f32 = &MatmulFloat<false>;

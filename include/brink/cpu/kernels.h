@@ -76,10 +76,8 @@ struct Kernels {
   // --- Activations ---------------------------------------------------------------------------
   /// Rounds one row of `count` values to int8 (count a multiple of `block`, block 32 or 256).
   void (*quantize_q8)(const float* x, std::size_t count, std::uint32_t block, const Q8Row& out);
-  /// One unit of q8 values (`count` <= kUnit of them) in the form that matmul_q8 reads, zero-padded
-  /// to kUnit values.
-  void (*pack_q8)(const std::int8_t* q, std::size_t count, std::uint8_t* out);
-  std::size_t q8_panel_bytes;  ///< bytes per value that pack_q8 writes
+  /// The same for one unit of `count` <= kUnit values (a multiple of `block`), zero-padded to kUnit.
+  void (*pack_q8)(const float* x, std::size_t count, std::uint32_t block, const Q8Unit& out);
   /// Rounds to nearest-even bf16; NaN stays NaN.
   void (*round_bf16)(const float* x, std::size_t count, std::uint16_t* out);
 

@@ -1,277 +1,409 @@
-// Matrix-matrix products for many tokens. For each panel of rows, unit after unit: unpack a tile
-// that stays in the first-level cache, multiply it with every token, and add to the panel's
-// outputs, kept together in scratch memory. Included once per pass by kernels-inl.h.
+// Matrix-matrix products of quantized weights and int8 activations for many tokens. For each panel
+// of rows, unit after unit: unpack a tile that stays in the first-level cache, multiply it with
+// every token, and add to the panel's sums, kept together in scratch memory until the last unit.
+// Included once per pass by kernels-inl.h.
 
 BRINK_BEFORE_ISA()
 namespace brink {
 namespace BRINK_ISA {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Tokens per register tile. With 32 registers: 6 x 2 integer and 6 x 2 float accumulators, two
-// vectors of weights and one broadcast make 27. With 16 registers: 2 x 2 of each make 11.
+// Tokens per register tile. With 32 registers: 6 x 2 dot products and 6 x 2 sums, two vectors of
+// weights and one broadcast make 27. With 16: 2 x 2 of each, and as many products by pairs.
 #if HWY_TARGET == HWY_AVX3
 inline constexpr std::size_t kTileTokens = 6;
 #else
 inline constexpr std::size_t kTileTokens = 2;
 #endif
 
-// acc + (products of the 4 or 2 columns of a word, summed per row)
-HWY_INLINE hn::Vec<Rows> DotWord(hn::Vec<Rows> acc, hn::Vec<Rows> x, hn::Vec<Rows> w) {
+// acc + a[2i] * b[2i] + a[2i + 1] * b[2i + 1] for int16 a and b.
+HWY_INLINE hn::Vec<Rows> DotPairs(hn::Vec<Rows> acc, hn::Vec<Rows> a, hn::Vec<Rows> b) {
 #if BRINK_HAVE_VNNI
-  return hn::Vec<Rows>{_mm512_dpbusd_epi32(acc.raw, x.raw, w.raw)};
+  return hn::Vec<Rows>{_mm512_dpwssd_epi32(acc.raw, a.raw, b.raw)};
 #elif HWY_TARGET == HWY_AVX3
-  return Opaque(hn::Add(acc, hn::Vec<Rows>{_mm512_madd_epi16(x.raw, w.raw)}));
+  return Opaque(hn::Add(acc, hn::Vec<Rows>{_mm512_madd_epi16(a.raw, b.raw)}));
 #elif HWY_TARGET == HWY_AVX2
-  return Opaque(hn::Add(acc, hn::Vec<Rows>{_mm256_madd_epi16(x.raw, w.raw)}));
+  return Opaque(hn::Add(acc, hn::Vec<Rows>{_mm256_madd_epi16(a.raw, b.raw)}));
 #elif HWY_TARGET == HWY_SSE4
-  return Opaque(hn::Add(acc, hn::Vec<Rows>{_mm_madd_epi16(x.raw, w.raw)}));
+  return Opaque(hn::Add(acc, hn::Vec<Rows>{_mm_madd_epi16(a.raw, b.raw)}));
 #else
-  const auto x_low = hn::ShiftRight<16>(hn::ShiftLeft<16>(x));
-  const auto w_low = hn::ShiftRight<16>(hn::ShiftLeft<16>(w));
+  const auto low = [](hn::Vec<Rows> v) { return hn::ShiftRight<16>(hn::ShiftLeft<16>(v)); };
   return hn::Add(
-      acc, hn::Add(hn::Mul(x_low, w_low), hn::Mul(hn::ShiftRight<16>(x), hn::ShiftRight<16>(w))));
+      acc, hn::Add(hn::Mul(low(a), low(b)), hn::Mul(hn::ShiftRight<16>(a), hn::ShiftRight<16>(b))));
 #endif
 }
 
-// One tile times kTokens tokens. x, scales and sums point at the first of these tokens in this
-// unit's part of the panels; y is [tokens][kPanelRows].
-template <std::size_t kTokens, std::size_t kGroup, bool kHasMin, bool kScalePer32>
-HWY_INLINE void Q8TileTokens(const Q8Tile& tile, std::size_t groups,
-                             const PanelElement* HWY_RESTRICT x, const float* HWY_RESTRICT scales,
-                             const float* HWY_RESTRICT sums, float* HWY_RESTRICT y) {
-  const Rows d;
-  const RowFloats df;
-  constexpr std::size_t kWords = kGroup * sizeof(PanelElement) / 4;
-  constexpr std::size_t kSums = kUnit / kGroup;
-  hn::Vec<RowFloats> out[kTokens][2];
-  for (std::size_t t = 0; t < kTokens; ++t) out[t][0] = out[t][1] = hn::Zero(df);
-  for (std::size_t g = 0; g < groups; ++g) {
-    hn::Vec<Rows> dot[kTokens][2];
-    for (std::size_t t = 0; t < kTokens; ++t) {
-#if BRINK_HAVE_VNNI
-      dot[t][0] = hn::Load(d, tile.start + g * kPanelRows);
-      dot[t][1] = hn::Load(d, tile.start + g * kPanelRows + kRowLanes);
+#if !BRINK_HAVE_VNNI
+using RowPairs = hn::Repartition<std::int16_t, Rows>;
+
+// w[2i] * x[2i] + w[2i + 1] * x[2i + 1] for bytes w < 128 and int8 x, which fits 16 bits.
+HWY_INLINE hn::Vec<RowPairs> MultiplyPairs(hn::Vec<Rows> w, hn::Vec<Rows> x) {
+#if HWY_TARGET == HWY_AVX3
+  return hn::Vec<RowPairs>{_mm512_maddubs_epi16(w.raw, x.raw)};
+#elif HWY_TARGET == HWY_AVX2
+  return hn::Vec<RowPairs>{_mm256_maddubs_epi16(w.raw, x.raw)};
+#elif HWY_TARGET == HWY_SSE4
+  return hn::Vec<RowPairs>{_mm_maddubs_epi16(w.raw, x.raw)};
 #else
-      dot[t][0] = dot[t][1] = hn::Zero(d);
+  const RowPairs d16;
+  const auto w16 = hn::BitCast(d16, w);
+  const auto x16 = hn::BitCast(d16, x);
+  return hn::Add(
+      hn::Mul(hn::And(w16, hn::Set(d16, 0xFF)), hn::ShiftRight<8>(hn::ShiftLeft<8>(x16))),
+      hn::Mul(hn::ShiftRight<8>(w16), hn::ShiftRight<8>(x16)));
 #endif
+}
+#endif
+
+// The activations of some tokens in one unit.
+struct PanelUnit {
+  const std::int8_t* x;       // [tokens][kUnit]
+  const float* scales;        // [tokens][kUnit / q8 block]
+  const std::int32_t* sums;   // [tokens][kUnit / sums], negative
+  const std::int16_t* pairs;  // minus that, as int16
+  template <TileLayout kLayout>
+  PanelUnit from(std::size_t t) const {
+    constexpr std::size_t kScales = kLayout.scales == TileScales::kPer32 ? kUnit / 32 : 1;
+    constexpr std::size_t kSums = kUnit / kLayout.sums;
+    return {x + t * kUnit, scales + t * kScales, sums + t * kSums, pairs + t * kSums};
+  }
+};
+
+// Where the products of a tile go.
+struct PanelSums {
+  float* sums;  // [tokens][kPanelRows]: what the panel's units so far came to
+  bool first;   // nothing so far
+  float* y;     // with the last unit the sums go here, times `scale`; nullptr before
+  std::size_t y_stride;
+  float scale;
+
+  HWY_INLINE hn::Vec<RowFloats> Get(std::size_t t, std::size_t p) const {
+    const RowFloats df;
+    return first ? hn::Zero(df) : hn::Load(df, sums + t * kPanelRows + p * kRowLanes);
+  }
+  // Asks for the lines that Put() will write of a token, while its products are computed.
+  HWY_INLINE void Expect(std::size_t t) const {
+    if (y == nullptr) return;
+    for (std::size_t i = 0; i < kPanelRows; i += 16) __builtin_prefetch(y + t * y_stride + i, 1, 3);
+  }
+  HWY_INLINE void Put(std::size_t t, std::size_t p, hn::Vec<RowFloats> v) const {
+    const RowFloats df;
+    if (y != nullptr) {
+      hn::StoreU(hn::Mul(v, hn::Set(df, scale)), df, y + t * y_stride + p * kRowLanes);
+    } else {
+      hn::Store(v, df, sums + t * kPanelRows + p * kRowLanes);
     }
-    const std::int32_t* HWY_RESTRICT words = tile.words + g * kWords * kPanelRows;
+  }
+};
+
+// What a dot product starts from: minus the offset's part in it.
+template <TileLayout kLayout>
+HWY_INLINE hn::Vec<Rows> StartOf(const PanelUnit& in, std::size_t t, std::size_t g) {
+  const Rows d;
+  constexpr std::size_t kSums = kUnit / kLayout.sums;
+  constexpr int kOffset = kLayout.offset;
+  if constexpr (kOffset == 0 || kLayout.wide || kLayout.scales == TileScales::kInteger) {
+    return hn::Zero(d);
+  } else if constexpr (kLayout.scales == TileScales::kFolded) {
+    const auto offset = hn::Set(
+        d, static_cast<std::int32_t>((static_cast<unsigned>(-kOffset) & 0xFFFFu) * 0x10001u));
+    auto start = hn::Zero(d);
+    for (std::size_t i = 0; i < kSums; i += 2) {
+      start = DotPairs(start, offset,
+                       hn::Set(d, LoadAs<std::int32_t>(reinterpret_cast<const std::uint8_t*>(
+                                      in.pairs + t * kSums + i))));
+    }
+    return start;
+  } else {
+    const auto sum = hn::Set(d, in.sums[t * kSums + g]);
+    if constexpr ((kOffset & (kOffset - 1)) == 0) {
+      constexpr int kShift = hwy::CeilLog2(static_cast<unsigned>(kOffset));
+      return hn::ShiftLeft<kShift>(sum);
+    } else {
+      return hn::Mul(sum, hn::Set(d, kOffset));
+    }
+  }
+}
+
+// dot[t][p] += the products of words [first, first + kWords) of tile and tokens; without VNNI, each
+// times the int16 `scale` of its row, given twice per lane.
+template <TileLayout kLayout, std::size_t kTokens, std::size_t kWords>
+HWY_INLINE void DotWords(const std::int32_t* HWY_RESTRICT words, const std::uint8_t* HWY_RESTRICT x,
+                         [[maybe_unused]] const hn::Vec<Rows> (&scale)[2],
+                         hn::Vec<Rows> (&dot)[kTokens][2]) {
+  const Rows d;
+  constexpr std::size_t kTokenBytes = TileWords(kLayout) * 4;
+  const auto activations = [&](std::size_t t, std::size_t k) {
+    return hn::Set(d, LoadAs<std::int32_t>(x + t * kTokenBytes + k * 4));
+  };
+  if constexpr (BRINK_HAVE_VNNI || kLayout.wide) {
     BRINK_UNROLL_LOOP(16)
     for (std::size_t k = 0; k < kWords; ++k) {
       const auto w0 = hn::Load(d, words + k * kPanelRows);
       const auto w1 = hn::Load(d, words + k * kPanelRows + kRowLanes);
       BRINK_UNROLL_LOOP(8)
       for (std::size_t t = 0; t < kTokens; ++t) {
-        const auto xs =
-            hn::Set(d, LoadAs<std::int32_t>(reinterpret_cast<const std::uint8_t*>(x + t * kUnit) +
-                                            (g * kWords + k) * 4));
-        dot[t][0] = DotWord(dot[t][0], xs, w0);
-        dot[t][1] = DotWord(dot[t][1], xs, w1);
+        const auto xs = activations(t, k);
+#if BRINK_HAVE_VNNI
+        dot[t][0].raw = _mm512_dpbusd_epi32(dot[t][0].raw, w0.raw, xs.raw);
+        dot[t][1].raw = _mm512_dpbusd_epi32(dot[t][1].raw, w1.raw, xs.raw);
+#else
+        dot[t][0] = DotPairs(dot[t][0], xs, w0);
+        dot[t][1] = DotPairs(dot[t][1], xs, w1);
+#endif
       }
     }
-    for (std::size_t p = 0; p < 2; ++p) {
-      const auto scale = hn::Load(df, tile.scales + g * kPanelRows + p * kRowLanes);
-      hn::Vec<RowFloats> min;
-      if constexpr (kHasMin) min = hn::Load(df, tile.mins + g * kPanelRows + p * kRowLanes);
+  } else {
+#if !BRINK_HAVE_VNNI
+    const RowPairs d16;
+    constexpr std::size_t kRun = kLayout.run;
+    BRINK_UNROLL_LOOP(8)
+    for (std::size_t run = 0; run < kWords; run += kRun) {
+      hn::Vec<RowPairs> pairs[kTokens][2];
+      BRINK_UNROLL_LOOP(8)
+      for (std::size_t k = 0; k < kRun; ++k) {
+        const auto w0 = hn::Load(d, words + (run + k) * kPanelRows);
+        const auto w1 = hn::Load(d, words + (run + k) * kPanelRows + kRowLanes);
+        BRINK_UNROLL_LOOP(8)
+        for (std::size_t t = 0; t < kTokens; ++t) {
+          const auto xs = activations(t, run + k);
+          const auto a = MultiplyPairs(w0, xs);
+          const auto b = MultiplyPairs(w1, xs);
+          pairs[t][0] = k == 0 ? a : Opaque(hn::Add(pairs[t][0], a));
+          pairs[t][1] = k == 0 ? b : Opaque(hn::Add(pairs[t][1], b));
+        }
+      }
       BRINK_UNROLL_LOOP(8)
       for (std::size_t t = 0; t < kTokens; ++t) {
-        const auto v = hn::ConvertTo(df, dot[t][p]);
-        if constexpr (kScalePer32) {
-          const auto xs = hn::Set(df, scales[t * (kUnit / 32) + g * kGroup / 32]);
-          auto sum = hn::Mul(v, scale);
-          if constexpr (kHasMin) {
-            sum = hn::NegMulAdd(min, hn::Set(df, sums[t * kSums + g]), sum);
-          }
-          out[t][p] = hn::MulAdd(sum, xs, out[t][p]);
-        } else {
-          out[t][p] = hn::MulAdd(v, scale, out[t][p]);
-          if constexpr (kHasMin) {
-            out[t][p] = hn::NegMulAdd(min, hn::Set(df, sums[t * kSums + g]), out[t][p]);
+        dot[t][0] = DotPairs(dot[t][0], hn::BitCast(d, pairs[t][0]), scale[0]);
+        dot[t][1] = DotPairs(dot[t][1], hn::BitCast(d, pairs[t][1]), scale[1]);
+      }
+    }
+    (void)d16;
+#endif
+  }
+}
+
+// dot[t][p] += the minima (or the offset times scales) times the sums of their activations.
+template <TileLayout kLayout, std::size_t kTokens>
+HWY_INLINE void DotMinima(const Q8Tile& tile, const PanelUnit& in,
+                          hn::Vec<Rows> (&dot)[kTokens][2]) {
+  const Rows d;
+  constexpr std::size_t kSums = kUnit / kLayout.sums;
+  BRINK_UNROLL_LOOP(8)
+  for (std::size_t i = 0; i < kSums / 2; ++i) {
+    const auto w0 = hn::Load(d, tile.min_pairs + i * kPanelRows);
+    const auto w1 = hn::Load(d, tile.min_pairs + i * kPanelRows + kRowLanes);
+    BRINK_UNROLL_LOOP(8)
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      const auto sums = hn::Set(d, LoadAs<std::int32_t>(reinterpret_cast<const std::uint8_t*>(
+                                       in.pairs + t * kSums + 2 * i)));
+      dot[t][0] = DotPairs(dot[t][0], w0, sums);
+      dot[t][1] = DotPairs(dot[t][1], w1, sums);
+    }
+  }
+}
+
+// One tile times kTokens tokens, the first of which `in` and `to` + first_token are.
+template <TileLayout kLayout, std::size_t kTokens>
+HWY_INLINE void Q8TileTokens(const Q8Tile& tile, std::size_t groups, const PanelUnit& in,
+                             const PanelSums& to, std::size_t first_token) {
+  const Rows d;
+  const RowFloats df;
+  constexpr TileScales kScales = kLayout.scales;
+  constexpr bool kWholeUnit = kLayout.super_scale();  // one dot product for all groups
+  constexpr std::size_t kWords = kLayout.group / (kLayout.wide ? 2 : 4);
+  constexpr std::size_t kSums = kUnit / kLayout.sums;
+
+  for (std::size_t t = 0; t < kTokens; ++t) to.Expect(first_token + t);
+  const std::uint8_t* x = reinterpret_cast<const std::uint8_t*>(in.x);
+#if !BRINK_HAVE_VNNI
+  // Activations as int16, for weights that are: cheaper than panels of twice the size.
+  [[maybe_unused]] alignas(64) std::int16_t wide[kLayout.wide ? kTokens * kUnit : 1];
+  if constexpr (kLayout.wide) {
+    const hn::ScalableTag<std::int16_t> d16;
+    const hn::Rebind<std::int8_t, decltype(d16)> d8;
+    for (std::size_t i = 0; i < kTokens * kUnit; i += hn::Lanes(d16)) {
+      hn::Store(hn::PromoteTo(d16, hn::LoadU(d8, in.x + i)), d16, wide + i);
+    }
+    x = reinterpret_cast<const std::uint8_t*>(wide);
+  }
+#endif
+  const auto ones = hn::Set(d, 0x10001);
+  hn::Vec<Rows> scale_pairs[2] = {ones, ones};
+  hn::Vec<Rows> dot[kTokens][2];
+  hn::Vec<RowFloats> out[kTokens][2];
+  const auto start = [&](std::size_t g) {
+    BRINK_UNROLL_LOOP(8)
+    for (std::size_t t = 0; t < kTokens; ++t) dot[t][0] = dot[t][1] = StartOf<kLayout>(in, t, g);
+  };
+  if constexpr (kWholeUnit) {
+    start(0);
+    if constexpr (kLayout.min_pairs() && !kLayout.minima)
+      DotMinima<kLayout, kTokens>(tile, in, dot);
+    constexpr std::size_t kStep = kScales == TileScales::kFolded ? 8 : kWords;
+    for (std::size_t k = 0; k < kUnit / 4; k += kStep) {
+      if constexpr (kScales == TileScales::kInteger) {
+        const std::int32_t* pairs = tile.scale_pairs + k / kStep * kPanelRows;
+        scale_pairs[0] = hn::Load(d, pairs);
+        scale_pairs[1] = hn::Load(d, pairs + kRowLanes);
+      }
+      DotWords<kLayout, kTokens, kStep>(tile.words + k * kPanelRows, x + k * 4, scale_pairs, dot);
+    }
+    BRINK_UNROLL_LOOP(8)
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      BRINK_UNROLL_LOOP(8)
+      for (std::size_t p = 0; p < 2; ++p) {
+        out[t][p] = hn::Mul(hn::ConvertTo(df, dot[t][p]), hn::Load(df, tile.super + p * kRowLanes));
+      }
+    }
+  } else {
+    BRINK_UNROLL_LOOP(8)
+    for (std::size_t t = 0; t < kTokens; ++t) out[t][0] = out[t][1] = hn::Zero(df);
+    for (std::size_t g = 0; g < groups; ++g) {
+      start(g);
+      DotWords<kLayout, kTokens, kWords>(tile.words + g * kWords * kPanelRows, x + g * kWords * 4,
+                                         scale_pairs, dot);
+      BRINK_UNROLL_LOOP(8)
+      for (std::size_t p = 0; p < 2; ++p) {
+        const auto scale = hn::Load(df, tile.scales + g * kPanelRows + p * kRowLanes);
+        BRINK_UNROLL_LOOP(8)
+        for (std::size_t t = 0; t < kTokens; ++t) {
+          const auto v = hn::ConvertTo(df, dot[t][p]);
+          if constexpr (kScales == TileScales::kPer32) {
+            auto sum = hn::Mul(v, scale);
+            if constexpr (kLayout.minima) {
+              const auto min = hn::Load(df, tile.mins + g * kPanelRows + p * kRowLanes);
+              const auto total = hn::ConvertTo(df, hn::Set(d, in.sums[t * kSums + g]));
+              sum = hn::MulAdd(min, total, sum);
+            }
+            const float xs = in.scales[t * (kUnit / 32) + g * kLayout.group / 32];
+            out[t][p] = hn::MulAdd(sum, hn::Set(df, xs), out[t][p]);
+          } else {
+            out[t][p] = hn::MulAdd(v, scale, out[t][p]);
           }
         }
       }
     }
   }
+  if constexpr (kScales != TileScales::kPer32 && kLayout.minima) {
+    BRINK_UNROLL_LOOP(8)
+    for (std::size_t t = 0; t < kTokens; ++t) dot[t][0] = dot[t][1] = hn::Zero(d);
+    DotMinima<kLayout, kTokens>(tile, in, dot);
+    BRINK_UNROLL_LOOP(8)
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      BRINK_UNROLL_LOOP(8)
+      for (std::size_t p = 0; p < 2; ++p) {
+        const auto dmin = hn::Load(df, tile.super + kPanelRows + p * kRowLanes);
+        out[t][p] = hn::NegMulAdd(hn::ConvertTo(df, dot[t][p]), dmin, out[t][p]);
+      }
+    }
+  }
+  BRINK_UNROLL_LOOP(8)
   for (std::size_t t = 0; t < kTokens; ++t) {
+    BRINK_UNROLL_LOOP(8)
     for (std::size_t p = 0; p < 2; ++p) {
-      float* HWY_RESTRICT to = y + t * kPanelRows + p * kRowLanes;
-      if constexpr (kScalePer32) {
-        hn::StoreU(hn::Add(hn::LoadU(df, to), out[t][p]), df, to);
+      const auto before = to.Get(first_token + t, p);
+      if constexpr (kScales == TileScales::kPer32) {
+        to.Put(first_token + t, p, hn::Add(before, out[t][p]));
       } else {
-        hn::StoreU(hn::MulAdd(out[t][p], hn::Set(df, scales[t]), hn::LoadU(df, to)), df, to);
+        to.Put(first_token + t, p, hn::MulAdd(out[t][p], hn::Set(df, in.scales[t]), before));
       }
     }
   }
 }
 
+// The blocks of the next tile: brought into the second-level cache row after row between the token
+// tiles of this one, since rows are too short for hardware prefetchers.
+struct NextTile {
+  const std::uint8_t* start = nullptr;
+  std::size_t row_bytes = 0;
+  std::size_t rows = 0;
+  std::size_t bytes = 0;  // per row
+
+  NextTile(const WeightMatrix& w, std::size_t row, std::size_t column) {
+    if (row >= w.rows) return;
+    const TensorTypeSize& size = size_of(w.type);
+    const std::size_t count = HWY_MIN(kUnit, w.columns - column);
+    start = w.row(row) + column / size.block_size * size.block_bytes;
+    row_bytes = w.bytes_per_row();
+    rows = HWY_MIN(kPanelRows, w.rows - row);
+    bytes = count / size.block_size * size.block_bytes;
+  }
+  HWY_INLINE void Prefetch(std::size_t row) const {
+    if (row >= rows) return;
+    const std::uint8_t* p = start + row * row_bytes;
+    for (std::size_t i = 0; i < bytes + 63; i += 64) {
+      __builtin_prefetch(p + HWY_MIN(i, bytes - 1), 0, 2);
+    }
+  }
+};
+
 // One tile times all tokens.
-template <std::size_t kGroup, bool kHasMin, bool kScalePer32>
+template <TileLayout kLayout>
 HWY_NOINLINE void Q8TileAllTokens(const Q8Tile& tile, const ActivationPanels& panels,
-                                  std::size_t unit, std::size_t groups, float* HWY_RESTRICT y) {
-  constexpr std::size_t kScales = kScalePer32 ? kUnit / 32 : 1;
-  constexpr std::size_t kSums = kUnit / kGroup;
+                                  std::size_t unit, std::size_t groups, const PanelSums& to,
+                                  const NextTile& next) {
   const std::size_t tokens = panels.tokens;
-  const auto* x = reinterpret_cast<const PanelElement*>(panels.q8) + unit * tokens * kUnit;
-  const float* scales = panels.scales + unit * tokens * kScales;
-  const float* sums = (kGroup == 16 ? panels.sums16 : panels.sums32) + unit * tokens * kSums;
-  std::size_t t = 0;
+  constexpr std::size_t kSums = kUnit / kLayout.sums;
+  const PanelUnit first{panels.q8, panels.scales,
+                        kLayout.sums == 16 ? panels.sums16 : panels.sums32,
+                        kLayout.sums == 16 ? panels.pairs16 : panels.pairs32};
+  static_assert(kSums > 0);
+  const PanelUnit in = first.from<kLayout>(unit * tokens);
+  const std::size_t per_step = (kPanelRows * kTileTokens + tokens - 1) / tokens;
+  std::size_t t = 0, row = 0;
   for (; t + kTileTokens <= tokens; t += kTileTokens) {
-    Q8TileTokens<kTileTokens, kGroup, kHasMin, kScalePer32>(
-        tile, groups, x + t * kUnit, scales + t * kScales, sums + t * kSums, y + t * kPanelRows);
+    for (const std::size_t end = row + per_step; row < end; ++row) next.Prefetch(row);
+    Q8TileTokens<kLayout, kTileTokens>(tile, groups, in.from<kLayout>(t), to, t);
   }
   if constexpr (kTileTokens > 2) {
     for (; t + 2 <= tokens; t += 2) {
-      Q8TileTokens<2, kGroup, kHasMin, kScalePer32>(
-          tile, groups, x + t * kUnit, scales + t * kScales, sums + t * kSums, y + t * kPanelRows);
+      Q8TileTokens<kLayout, 2>(tile, groups, in.from<kLayout>(t), to, t);
     }
   }
-  for (; t < tokens; ++t) {
-    Q8TileTokens<1, kGroup, kHasMin, kScalePer32>(tile, groups, x + t * kUnit, scales + t * kScales,
-                                                  sums + t * kSums, y + t * kPanelRows);
+  for (; t < tokens; ++t) Q8TileTokens<kLayout, 1>(tile, groups, in.from<kLayout>(t), to, t);
+}
+
+// Copies the sums of a panel that has not all its rows to their places.
+HWY_INLINE void StorePanel(const MatmulArgs& args, std::size_t first, const float* sums) {
+  for (std::size_t t = 0; t < args.x.tokens; ++t) {
+    float* HWY_RESTRICT to = args.y + t * args.y_stride + first;
+    for (std::size_t r = 0; first + r < args.row_end; ++r) {
+      to[r] = args.weights.scale * sums[t * kPanelRows + r];
+    }
   }
 }
 
-// Copies a panel's outputs to their places.
-HWY_INLINE void StorePanel(const MatmulArgs& args, std::size_t first, const float* y) {
-  const std::size_t rows = HWY_MIN(kPanelRows, args.row_end - first);
-  for (std::size_t t = 0; t < args.x.tokens; ++t) {
-    float* HWY_RESTRICT to = args.y + t * args.y_stride + first;
-    for (std::size_t r = 0; r < rows; ++r) to[r] = args.weights.scale * y[t * kPanelRows + r];
+// Calls unit(first row, column, columns, sums) for every unit of every panel of the rows of `args`.
+template <class Unit>
+HWY_INLINE void ForEachTile(const MatmulArgs& args, float* sums, Unit unit) {
+  const std::size_t columns = args.weights.columns;
+  for (std::size_t r = args.row_begin; r < args.row_end; r += kPanelRows) {
+    const bool whole = r + kPanelRows <= args.row_end;
+    for (std::size_t c = 0; c < columns; c += kUnit) {
+      const bool last = c + kUnit >= columns;
+      float* y = last && whole ? args.y + r : nullptr;
+      unit(r, c, HWY_MIN(kUnit, columns - c),
+           PanelSums{sums, c == 0, y, args.y_stride, args.weights.scale});
+    }
+    if (!whole) StorePanel(args, r, sums);
   }
 }
 
 template <TensorType T>
 void MatmulQ8(const MatmulArgs& args) {
-  using Format = Unpack<T>;
+  constexpr TileLayout kLayout = LayoutOf<T>();
+  constexpr std::size_t kGroups = kUnit / Unpack<T>::kGroup;
   auto& tile = *reinterpret_cast<Q8Tile*>(args.scratch);
-  float* y = reinterpret_cast<float*>(args.scratch + sizeof(Q8Tile));
-  const std::size_t columns = args.weights.columns;
-  for (std::size_t r = args.row_begin; r < args.row_end; r += kPanelRows) {
-    std::memset(y, 0, args.x.tokens * kPanelRows * sizeof(float));
-    for (std::size_t c = 0; c < columns; c += kUnit) {
-      const std::size_t count = HWY_MIN(kUnit, columns - c);
-      UnpackTile(args.weights, &UnpackUnit<T>, Format::kGroup, Format::kHasMin, r, args.row_end, c,
-                 count, tile);
-      Q8TileAllTokens<Format::kGroup, Format::kHasMin, Format::kBlock != 256>(
-          tile, args.x, c / kUnit, (count + Format::kGroup - 1) / Format::kGroup, y);
-    }
-    StorePanel(args, r, y);
-  }
-}
-
-// --- f32 and bf16 ------------------------------------------------------------------------------
-
-#if HWY_TARGET == HWY_AVX3
-inline constexpr std::size_t kFloatTokens = 8;  // 16 accumulators + 3
-#else
-inline constexpr std::size_t kFloatTokens = 4;  // 8 accumulators + 3
-#endif
-
-// Decodes a unit of a panel to f32, rounded to bf16 on request, as [column][row].
-HWY_NOINLINE void DecodeTile(const WeightMatrix& w, std::size_t first, std::size_t end,
-                             std::size_t column, std::size_t count, bool to_bf16,
-                             std::int32_t* HWY_RESTRICT tile) {
-  const TensorTypeSize& size = size_of(w.type);
-  const DecodeFn decode = DecoderOf(w.type);
-  const std::size_t offset = column / size.block_size * size.block_bytes;
-  alignas(64) float units[4][kUnit];
-  alignas(64) std::uint16_t rounded[4][kUnit];
-  for (std::size_t r = 0; r < kPanelRows; r += 4) {
-    for (std::size_t i = 0; i < 4; ++i) {
-      if (first + r + i < end) {
-        decode(w.row(first + r + i) + offset, units[i], count);
-        std::memset(units[i] + count, 0, (kUnit - count) * sizeof(float));
-      } else {
-        std::memset(units[i], 0, sizeof(units[i]));
-      }
-      if (to_bf16) RoundBf16(units[i], kUnit, rounded[i]);
-    }
-    if (to_bf16) {
-      TransposeWords(reinterpret_cast<const std::int32_t*>(rounded), kUnit / 2, kUnit / 2,
-                     tile + r);
-    } else {
-      TransposeWords(reinterpret_cast<const std::int32_t*>(units), kUnit, kUnit, tile + r);
-    }
-  }
-}
-
-// kTokens tokens of f32 or bf16 pairs; `words` is the number of 32-bit words per row and token.
-template <std::size_t kTokens, bool kBf16>
-HWY_INLINE void FloatTileTokens(const std::int32_t* HWY_RESTRICT tile, std::size_t words,
-                                const std::uint8_t* HWY_RESTRICT x, float* HWY_RESTRICT y) {
-  constexpr std::size_t kTokenBytes = kUnit * (kBf16 ? 2 : 4);
-  const Rows d;
-  const RowFloats df;
-  hn::Vec<RowFloats> out[kTokens][2];
-  for (std::size_t t = 0; t < kTokens; ++t) {
-    out[t][0] = hn::LoadU(df, y + t * kPanelRows);
-    out[t][1] = hn::LoadU(df, y + t * kPanelRows + kRowLanes);
-  }
-  for (std::size_t k = 0; k < words; ++k) {
-    const auto w0 = hn::Load(d, tile + k * kPanelRows);
-    const auto w1 = hn::Load(d, tile + k * kPanelRows + kRowLanes);
-    BRINK_UNROLL_LOOP(8)
-    for (std::size_t t = 0; t < kTokens; ++t) {
-      const auto xs = hn::Set(d, LoadAs<std::int32_t>(x + t * kTokenBytes + k * 4));
-      if constexpr (kBf16) {
-#if BRINK_HAVE_VNNI
-        out[t][0].raw = _mm512_dpbf16_ps(out[t][0].raw, reinterpret_cast<__m512bh>(xs.raw),
-                                         reinterpret_cast<__m512bh>(w0.raw));
-        out[t][1].raw = _mm512_dpbf16_ps(out[t][1].raw, reinterpret_cast<__m512bh>(xs.raw),
-                                         reinterpret_cast<__m512bh>(w1.raw));
-#else
-        const auto high = hn::Set(d, static_cast<std::int32_t>(0xFFFF0000u));
-        const auto x_low = hn::BitCast(df, hn::ShiftLeft<16>(xs));
-        const auto x_high = hn::BitCast(df, hn::And(xs, high));
-        out[t][0] = hn::MulAdd(hn::BitCast(df, hn::ShiftLeft<16>(w0)), x_low, out[t][0]);
-        out[t][0] = hn::MulAdd(hn::BitCast(df, hn::And(w0, high)), x_high, out[t][0]);
-        out[t][1] = hn::MulAdd(hn::BitCast(df, hn::ShiftLeft<16>(w1)), x_low, out[t][1]);
-        out[t][1] = hn::MulAdd(hn::BitCast(df, hn::And(w1, high)), x_high, out[t][1]);
-#endif
-      } else {
-        out[t][0] = hn::MulAdd(hn::BitCast(df, w0), hn::BitCast(df, xs), out[t][0]);
-        out[t][1] = hn::MulAdd(hn::BitCast(df, w1), hn::BitCast(df, xs), out[t][1]);
-      }
-    }
-  }
-  for (std::size_t t = 0; t < kTokens; ++t) {
-    hn::StoreU(out[t][0], df, y + t * kPanelRows);
-    hn::StoreU(out[t][1], df, y + t * kPanelRows + kRowLanes);
-  }
-}
-
-template <bool kBf16>
-void MatmulFloat(const MatmulArgs& args) {
-  constexpr std::size_t kTokenBytes = kUnit * (kBf16 ? 2 : 4);
-  constexpr std::size_t kWordColumns = kBf16 ? 2 : 1;
-  auto* tile = reinterpret_cast<std::int32_t*>(args.scratch);
-  float* y = reinterpret_cast<float*>(args.scratch + kUnit * kPanelRows * sizeof(float));
-  const std::size_t columns = args.weights.columns;
-  const std::size_t tokens = args.x.tokens;
-  for (std::size_t r = args.row_begin; r < args.row_end; r += kPanelRows) {
-    std::memset(y, 0, tokens * kPanelRows * sizeof(float));
-    for (std::size_t c = 0; c < columns; c += kUnit) {
-      const std::size_t count = HWY_MIN(kUnit, columns - c);
-      DecodeTile(args.weights, r, args.row_end, c, count, kBf16, tile);
-      const std::size_t words = (count + kWordColumns - 1) / kWordColumns;
-      const std::uint8_t* x = kBf16 ? reinterpret_cast<const std::uint8_t*>(args.x.bf16)
-                                    : reinterpret_cast<const std::uint8_t*>(args.x.f32);
-      x += c / kUnit * tokens * kTokenBytes;
-      std::size_t t = 0;
-      for (; t + kFloatTokens <= tokens; t += kFloatTokens) {
-        FloatTileTokens<kFloatTokens, kBf16>(tile, words, x + t * kTokenBytes, y + t * kPanelRows);
-      }
-      for (; t < tokens; ++t) {
-        FloatTileTokens<1, kBf16>(tile, words, x + t * kTokenBytes, y + t * kPanelRows);
-      }
-    }
-    StorePanel(args, r, y);
-  }
-}
-
-std::size_t MatmulScratchBytes(std::size_t tokens) {
-  return HWY_MAX(sizeof(Q8Tile), kUnit * kPanelRows * sizeof(float)) +
-         tokens * kPanelRows * sizeof(float);
+  float* sums = reinterpret_cast<float*>(args.scratch + sizeof(Q8Tile));
+  ForEachTile(args, sums, [&](std::size_t r, std::size_t c, std::size_t count, PanelSums to) {
+    UnpackTile(args.weights, &UnpackUnit<T>, kLayout, kGroups, r, args.row_end, c, count, tile);
+    const bool more = c + kUnit < args.weights.columns;
+    const NextTile next(args.weights, more ? r : r + kPanelRows, more ? c + kUnit : 0);
+    Q8TileAllTokens<kLayout>(tile, args.x, c / kUnit,
+                             (count + Unpack<T>::kGroup - 1) / Unpack<T>::kGroup, to, next);
+  });
 }
 
 }  // namespace BRINK_ISA

@@ -46,8 +46,10 @@ class ActivationBuffer {
     Q8Row reserve(std::size_t values, std::uint32_t block);
   };
   struct PanelStorage {
-    AlignedBuffer<std::uint8_t> q;
-    AlignedBuffer<float> scales, sums16, sums32;
+    AlignedBuffer<std::int8_t> q;
+    AlignedBuffer<float> scales;
+    AlignedBuffer<std::int32_t> sums16, sums32;
+    AlignedBuffer<std::int16_t> pairs16, pairs32;
   };
   static constexpr std::size_t which(std::uint32_t block) { return block == 256 ? 1 : 0; }
 

@@ -110,26 +110,24 @@ const ActivationPanels& ActivationBuffer::panels_q8(ThreadPool& pool, const Kern
   const std::size_t units = product_detail::units_of(columns_);
   const std::size_t per_unit = kUnit / block;
   PanelStorage& storage = q8_units_[w];
-  storage.q.reserve_discarding(units * tokens_ * kUnit * kernels.q8_panel_bytes);
-  storage.scales.reserve_discarding(units * tokens_ * per_unit);
-  storage.sums16.reserve_discarding(units * tokens_ * (kUnit / 16));
-  storage.sums32.reserve_discarding(units * tokens_ * (kUnit / 32));
+  const std::size_t all = units * tokens_;
+  storage.q.reserve_discarding(all * kUnit);
+  storage.scales.reserve_discarding(all * per_unit);
+  storage.sums16.reserve_discarding(all * (kUnit / 16));
+  storage.sums32.reserve_discarding(all * (kUnit / 32));
+  storage.pairs16.reserve_discarding(all * (kUnit / 16));
+  storage.pairs32.reserve_discarding(all * (kUnit / 32));
   pool.run(tokens_, [&](std::size_t t, unsigned) {
-    std::int8_t q[kUnit];
-    std::int32_t sums4[kUnit / 4];
     for (std::size_t u = 0; u < units; ++u) {
-      const std::size_t count = std::min(kUnit, columns_ - u * kUnit);
       const std::size_t at = u * tokens_ + t;
-      const Q8Row row = {q, storage.scales.data() + at * per_unit,
-                         storage.sums16.data() + at * (kUnit / 16),
-                         storage.sums32.data() + at * (kUnit / 32), sums4};
-      if (count < kUnit) {
-        std::fill_n(row.scales, per_unit, 0.0f);
-        std::fill_n(row.sums16, kUnit / 16, 0.0f);
-        std::fill_n(row.sums32, kUnit / 32, 0.0f);
-      }
-      kernels.quantize_q8(x_ + t * stride_ + u * kUnit, count, block, row);
-      kernels.pack_q8(q, count, storage.q.data() + at * kUnit * kernels.q8_panel_bytes);
+      const Q8Unit unit = {storage.q.data() + at * kUnit,
+                           storage.scales.data() + at * per_unit,
+                           storage.sums16.data() + at * (kUnit / 16),
+                           storage.sums32.data() + at * (kUnit / 32),
+                           storage.pairs16.data() + at * (kUnit / 16),
+                           storage.pairs32.data() + at * (kUnit / 32)};
+      kernels.pack_q8(x_ + t * stride_ + u * kUnit, std::min(kUnit, columns_ - u * kUnit), block,
+                      unit);
     }
   });
   panels_q8_[w] = {.tokens = tokens_,
@@ -139,7 +137,9 @@ const ActivationPanels& ActivationBuffer::panels_q8(ThreadPool& pool, const Kern
                    .q8 = storage.q.data(),
                    .scales = storage.scales.data(),
                    .sums16 = storage.sums16.data(),
-                   .sums32 = storage.sums32.data()};
+                   .sums32 = storage.sums32.data(),
+                   .pairs16 = storage.pairs16.data(),
+                   .pairs32 = storage.pairs32.data()};
   have_panels_q8_[w] = true;
   return panels_q8_[w];
 }
@@ -150,7 +150,8 @@ std::size_t ActivationBuffer::bytes() const {
     const Q8Storage& r = q8_rows_[w];
     const PanelStorage& p = q8_units_[w];
     sum += r.q.bytes() + r.scales.bytes() + r.sums16.bytes() + r.sums32.bytes() + r.sums4.bytes();
-    sum += p.q.bytes() + p.scales.bytes() + p.sums16.bytes() + p.sums32.bytes();
+    sum += p.q.bytes() + p.scales.bytes() + p.sums16.bytes() + p.sums32.bytes() +
+           p.pairs16.bytes() + p.pairs32.bytes();
   }
   return sum;
 }
