@@ -19,15 +19,15 @@
 #include "brink/cpu/kernels.h"
 #include "brink/cpu/thread_scratch.h"
 #include "hwy/highway.h"
+#if BRINK_HAVE_VNNI
+#include "brink/cpu/attention_bf16-inl.h"
+#endif
 
 BRINK_BEFORE_ISA()
 namespace brink {
 namespace BRINK_ISA {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Queries that share the conversion of a page. With heads of 128 they, their outputs and the page
-// come to 144 KiB: a little more than half of the smallest second-level caches, 256 KiB.
-inline constexpr std::size_t kQueryChunk = 64;
 // From this many queries on it pays to transpose K (measured: even at 12, on all instruction sets).
 inline constexpr std::size_t kTransposeFrom = 16;
 static_assert(kQueryChunk % kTileQueries == 0);
@@ -51,16 +51,6 @@ struct AttentionState {
     return visible[i] <= page_begin ? 0 : HWY_MIN(visible[i] - page_begin, kKvPage);
   }
 };
-
-HWY_INLINE KvRows KPage(const AttentionArgs& args, std::size_t page) {
-  return {static_cast<const std::uint8_t*>(args.k_pages[page]),
-          kv_row_bytes(args.k_type, args.k_dim)};
-}
-
-HWY_INLINE KvRows VPage(const AttentionArgs& args, std::size_t page) {
-  return {static_cast<const std::uint8_t*>(args.v_pages[page]),
-          kv_row_bytes(args.v_type, args.v_dim)};
-}
 
 // A page of one query; `next_k` is the one after it.
 template <KvType kKType, KvType kVType>
@@ -249,7 +239,14 @@ HWY_NOINLINE void AttendChunk(const AttentionArgs& args, std::size_t begin, std:
 // An output is zero where all scores are minus infinity.
 void Attention(const AttentionArgs& args) {
   for (std::size_t begin = 0; begin < args.count; begin += kQueryChunk) {
-    AttendChunk(args, begin, HWY_MIN(args.count - begin, kQueryChunk));
+    const std::size_t count = HWY_MIN(args.count - begin, kQueryChunk);
+#if BRINK_HAVE_VNNI
+    if (args.precision == AttentionPrecision::kBf16) {
+      AttendChunkBf16(args, begin, count);
+      continue;
+    }
+#endif
+    AttendChunk(args, begin, count);
   }
 }
 

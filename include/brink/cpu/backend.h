@@ -117,6 +117,7 @@ class CpuBackend final : public Backend {
     std::size_t tokens = 0;  // per chunk
     std::size_t heads = 0;   // per part
   };
+  AttentionPrecision attention_precision(std::size_t layer) const;
   void attend_item(std::size_t layer, const BatchSequence& sequence, const AttentionPlan& plan,
                    std::size_t item, unsigned thread);
 

@@ -280,6 +280,18 @@ void CpuBackend::finish_heads(std::size_t layer, std::size_t row) {
   }
 }
 
+// Bf16 where it is hidden behind a coarser rounding: where all products around attention have q8
+// activations (F16, BF16 and F32 weights have not), and the cache is not meant to be exact. Next to
+// bf16 activations it would show.
+AttentionPrecision CpuBackend::attention_precision(std::size_t layer) const {
+  const LayerWeights& w = weights_.layers[layer];
+  if (options_.activations != Activations::kQ8 || options_.kv_type == KvType::kF32)
+    return AttentionPrecision::kF32;
+  for (const Linear* linear : {&w.q, &w.k, &w.v, &w.attention_output})
+    if (format_of(linear->matrix.type).q8_block == 0) return AttentionPrecision::kF32;
+  return AttentionPrecision::kBf16;
+}
+
 // Work is cut into items of queries that attend to the same KV head and lie at one stride: the
 // same head of several tokens (prompts), or several heads of one token (generation).
 void CpuBackend::attend(std::size_t layer) {
@@ -368,6 +380,7 @@ void CpuBackend::attend_item(std::size_t layer, const BatchSequence& sequence,
   args.k_dim = config_.key_length;
   args.v_dim = config_.value_length;
   args.scale = config_.attention_scale;
+  args.precision = attention_precision(layer);
   args.out = attention_.data() + row * out_stride + head * config_.value_length;
   kernels_.attention(args);
 }

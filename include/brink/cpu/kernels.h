@@ -27,6 +27,10 @@ constexpr std::size_t kv_row_bytes(KvType type, std::size_t dim) {
   return type == KvType::kF32 ? dim * 4 : type == KvType::kF16 ? dim * 2 : dim / 32 * 34;
 }
 
+/// What attention computes with. kBf16 rounds queries, keys, weights and values to bf16 (a relative
+/// error of 2^-9 each) and adds up in f32; instruction sets without bf16 ignore it.
+enum class AttentionPrecision : std::uint8_t { kF32, kBf16 };
+
 /// Attention of some queries of one sequence over one KV head (grouped query heads of several
 /// tokens come as several queries, so that they share the loads of K and V).
 struct AttentionArgs {
@@ -41,6 +45,7 @@ struct AttentionArgs {
   std::size_t k_dim = 0;
   std::size_t v_dim = 0;
   float scale = 1.0f;    ///< multiplies q . k
+  AttentionPrecision precision = AttentionPrecision::kF32;
   float* out = nullptr;  ///< output i at out + i * out_stride, v_dim values
   std::size_t out_stride = 0;
 };
