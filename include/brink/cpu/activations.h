@@ -33,6 +33,31 @@ struct Q8Row {
   }
 };
 
+/// The order in which a matrix-vector kernel wants the 16-value chunks of each whole unit of q8
+/// activations: that of the quants as they come out of a block. For vectors of four chunks:
+enum class Q8Order : std::uint8_t {
+  kNatural,   ///< 0 1 2 3 | 4 5 6 7 | 8 9 10 11 | 12 13 14 15
+  kHalves,    ///< 0 2 4 6 | 1 3 5 7 | 8 10 12 14 | 9 11 13 15
+  kNibbles,   ///< 0 4 8 12 | 1 5 9 13 | 2 6 10 14 | 3 7 11 15
+  kQuarters,  ///< 0 1 8 9 | 2 3 10 11 | 4 5 12 13 | 6 7 14 15
+};
+inline constexpr std::size_t kQ8Orders = 4;
+
+/// The chunk (0..15) at a position (0..15) of an order.
+constexpr std::size_t q8_chunk(Q8Order order, std::size_t position) {
+  const std::size_t vector = position / 4, lane = position % 4;
+  switch (order) {
+    case Q8Order::kHalves:
+      return vector / 2 * 8 + lane * 2 + vector % 2;
+    case Q8Order::kNibbles:
+      return lane * 4 + vector;
+    case Q8Order::kQuarters:
+      return lane / 2 * 8 + vector * 2 + lane % 2;
+    default:
+      return position;
+  }
+}
+
 /// Where one unit of a row is written for products of many tokens, rounded in the same way.
 struct Q8Unit {
   std::int8_t* q = nullptr;         ///< [kUnit]
@@ -50,7 +75,9 @@ struct ActivationRows {
   std::size_t columns = 0;
   const float* f32 = nullptr;  ///< token t at f32 + t * f32_stride
   std::size_t f32_stride = 0;
-  Q8Row q8;  ///< of token 0; later tokens follow
+  Q8Row q8;  ///< of token 0; later tokens follow; q in the order of Kernels::matvec_order
+  const std::int16_t* integer_sums16 = nullptr;  ///< [tokens][columns / 16] as q8.sums16
+  const std::int16_t* integer_sums32 = nullptr;  ///< [tokens][columns / 32] as q8.sums32
 };
 
 /// The same for products of many tokens: unit after unit, so that a product reads memory in order

@@ -14,6 +14,7 @@
 #include "brink/cpu/ops-inl.h"
 #include "brink/cpu/attention-inl.h"
 #include "brink/cpu/activations-inl.h"
+#include "brink/cpu/matvec_k-inl.h"
 #include "brink/cpu/matvec-inl.h"
 #include "brink/cpu/matmul_unpack-inl.h"
 #include "brink/cpu/matmul-inl.h"
@@ -39,6 +40,8 @@ const Kernels& Table() {
     k.matmul_bf16 = &MatmulFloat<true>;
 #define X(name)                                                                                \
   k.matvec_q8[static_cast<std::size_t>(TensorType::k##name)] = &MatvecQ8<TensorType::k##name>; \
+  k.matvec_order[static_cast<std::size_t>(TensorType::k##name)] =                              \
+      MatvecOrder<TensorType::k##name>();                                                      \
   k.matmul_q8[static_cast<std::size_t>(TensorType::k##name)] = &MatmulQ8<TensorType::k##name>;
     BRINK_QUANTIZED_TYPES(X)
 #undef X

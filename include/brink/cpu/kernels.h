@@ -90,6 +90,8 @@ struct Kernels {
   /// Few tokens (generation): weights are read once, straight from their blocks.
   void (*matvec_f32)(const MatvecArgs&);                 ///< any type
   void (*matvec_q8[kTensorTypeIds])(const MatvecArgs&);  ///< nullptr where Format::q8_block is 0
+  /// The order in which matvec_q8 wants q.
+  Q8Order matvec_order[kTensorTypeIds];
   /// Many tokens (prompts): panels of rows are unpacked once and used for every token.
   void (*matmul_f32)(const MatmulArgs&);                 ///< any type
   void (*matmul_bf16)(const MatmulArgs&);                ///< any type

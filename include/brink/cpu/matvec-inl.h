@@ -6,10 +6,6 @@ namespace brink {
 namespace BRINK_ISA {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Prefetching this far ahead keeps the row stream going across the short gaps between rows, where
-// hardware prefetchers lose it; more did not help.
-inline constexpr std::size_t kPrefetchBytes = 2048;
-
 // Expands scales[first], ... so that lane i has the scale of weight k + 4i (lane i of a Dot sums
 // four weights).
 template <std::size_t kGroup, class D>
@@ -269,9 +265,7 @@ void MatvecTokens(const MatvecArgs& args, std::size_t first_token) {
     hn::Vec<Floats> sums[kTokens];
     for (std::size_t t = 0; t < kTokens; ++t) sums[t] = hn::Zero(df);
     for (std::size_t c = 0; c < whole; c += kUnit, row += kUnitBytes) {
-      for (std::size_t line = 0; line < kUnitBytes; line += 64) {
-        hwy::Prefetch(row + kPrefetchBytes + line);
-      }
+      PrefetchUnit<kUnitBytes>(row);
       MatvecUnit<T, kTokens, true>(row, x, columns, c, kUnit, sums);
     }
     if constexpr (Unpack<T>::kBlock != 256) {
@@ -289,6 +283,14 @@ void MatvecTokens(const MatvecArgs& args, std::size_t first_token) {
 template <TensorType T>
 void MatvecQ8(const MatvecArgs& args) {
   std::size_t t = 0;
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (HasIntegerScales<T>()) {
+    for (; t + 8 <= args.x.tokens; t += 8) MatvecIntegerScales<T, 8>(args, t);
+    for (; t + 4 <= args.x.tokens; t += 4) MatvecIntegerScales<T, 4>(args, t);
+    for (; t < args.x.tokens; ++t) MatvecIntegerScales<T, 1>(args, t);
+    return;
+  }
+#endif
   for (; t + 4 <= args.x.tokens; t += 4) MatvecTokens<T, 4>(args, t);
   for (; t < args.x.tokens; ++t) MatvecTokens<T, 1>(args, t);
 }

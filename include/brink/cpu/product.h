@@ -30,7 +30,8 @@ class ActivationBuffer {
 
   /// The forms, made on first use. `block` is 32 or 256.
   const ActivationRows& rows_f32(const Kernels& kernels);
-  const ActivationRows& rows_q8(const Kernels& kernels, std::uint32_t block);
+  const ActivationRows& rows_q8(const Kernels& kernels, std::uint32_t block,
+                                Q8Order order = Q8Order::kNatural);
   const ActivationPanels& panels_f32(ThreadPool& pool);
   const ActivationPanels& panels_bf16(ThreadPool& pool, const Kernels& kernels);
   const ActivationPanels& panels_q8(ThreadPool& pool, const Kernels& kernels, std::uint32_t block);
@@ -43,6 +44,8 @@ class ActivationBuffer {
     AlignedBuffer<std::int8_t> q;
     AlignedBuffer<float> scales, sums16, sums32;
     AlignedBuffer<std::int32_t> sums4;
+    AlignedBuffer<std::int16_t> integer_sums16, integer_sums32;
+    AlignedBuffer<std::int8_t> ordered[kQ8Orders];
     Q8Row reserve(std::size_t values, std::uint32_t block);
   };
   struct PanelStorage {
@@ -58,8 +61,8 @@ class ActivationBuffer {
   Activations activations_ = Activations::kF32;
 
   bool have_rows_f32_ = false, have_panels_f32_ = false, have_panels_bf16_ = false;
-  bool have_rows_q8_[2] = {}, have_panels_q8_[2] = {};
-  ActivationRows rows_f32_, rows_q8_[2];
+  bool have_rows_q8_[2][kQ8Orders] = {}, have_panels_q8_[2] = {};
+  ActivationRows rows_f32_, rows_q8_[2][kQ8Orders];
   ActivationPanels panels_f32_, panels_bf16_, panels_q8_[2];
 
   AlignedBuffer<float> rounded_rows_, f32_units_;

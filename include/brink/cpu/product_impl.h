@@ -13,6 +13,21 @@ namespace product_detail {
 
 inline std::size_t units_of(std::size_t columns) { return (columns + kUnit - 1) / kUnit; }
 
+// Copies `count` values, whole units in `order`, what is left of the last one as it is.
+inline void order_q8(Q8Order order, const std::int8_t* from, std::size_t count, std::int8_t* to) {
+  const std::size_t whole = count / kUnit * kUnit;
+  for (std::size_t c = 0; c < whole; c += kUnit) {
+    for (std::size_t p = 0; p < kUnit / 16; ++p) {
+      std::memcpy(to + c + p * 16, from + c + q8_chunk(order, p) * 16, 16);
+    }
+  }
+  std::memcpy(to + whole, from + whole, count - whole);
+}
+
+inline void to_int16(const float* from, std::size_t count, std::int16_t* to) {
+  for (std::size_t i = 0; i < count; ++i) to[i] = static_cast<std::int16_t>(from[i]);
+}
+
 inline std::size_t index_of(TensorType type) { return static_cast<std::size_t>(type); }
 
 }  // namespace product_detail
@@ -25,7 +40,8 @@ void ActivationBuffer::assign(const float* x, std::size_t stride, std::size_t to
   columns_ = columns;
   activations_ = activations;
   have_rows_f32_ = have_panels_f32_ = have_panels_bf16_ = false;
-  have_rows_q8_[0] = have_rows_q8_[1] = have_panels_q8_[0] = have_panels_q8_[1] = false;
+  have_panels_q8_[0] = have_panels_q8_[1] = false;
+  for (auto& of_block : have_rows_q8_) std::fill_n(of_block, kQ8Orders, false);
 }
 
 const ActivationRows& ActivationBuffer::rows_f32(const Kernels& kernels) {
@@ -56,17 +72,40 @@ Q8Row ActivationBuffer::Q8Storage::reserve(std::size_t values, std::uint32_t blo
   return {q.data(), scales.data(), sums16.data(), sums32.data(), sums4.data()};
 }
 
-const ActivationRows& ActivationBuffer::rows_q8(const Kernels& kernels, std::uint32_t block) {
+const ActivationRows& ActivationBuffer::rows_q8(const Kernels& kernels, std::uint32_t block,
+                                                Q8Order order) {
   const std::size_t w = which(block);
-  if (have_rows_q8_[w]) return rows_q8_[w];
-  const Q8Row first = q8_rows_[w].reserve(tokens_ * columns_, block);
+  const std::size_t o = static_cast<std::size_t>(order);
+  Q8Storage& storage = q8_rows_[w];
+  ActivationRows& rows = rows_q8_[w][o];
+  if (have_rows_q8_[w][o]) return rows;
+  have_rows_q8_[w][o] = true;
+  if (order != Q8Order::kNatural) {
+    rows = rows_q8(kernels, block);
+    storage.ordered[o].reserve_discarding(tokens_ * columns_);
+    for (std::size_t t = 0; t < tokens_; ++t) {
+      product_detail::order_q8(order, rows.q8.q + t * columns_, columns_,
+                               storage.ordered[o].data() + t * columns_);
+    }
+    rows.q8.q = storage.ordered[o].data();
+    return rows;
+  }
+  const Q8Row first = storage.reserve(tokens_ * columns_, block);
   for (std::size_t t = 0; t < tokens_; ++t) {
     kernels.quantize_q8(x_ + t * stride_, columns_, block, first.from(t * columns_, block));
   }
-  rows_q8_[w] = {
-      .tokens = tokens_, .columns = columns_, .f32 = nullptr, .f32_stride = 0, .q8 = first};
-  have_rows_q8_[w] = true;
-  return rows_q8_[w];
+  storage.integer_sums16.reserve_discarding(tokens_ * columns_ / 16);
+  storage.integer_sums32.reserve_discarding(tokens_ * columns_ / 32);
+  product_detail::to_int16(first.sums16, tokens_ * columns_ / 16, storage.integer_sums16.data());
+  product_detail::to_int16(first.sums32, tokens_ * columns_ / 32, storage.integer_sums32.data());
+  rows = {.tokens = tokens_,
+          .columns = columns_,
+          .f32 = nullptr,
+          .f32_stride = 0,
+          .q8 = first,
+          .integer_sums16 = storage.integer_sums16.data(),
+          .integer_sums32 = storage.integer_sums32.data()};
+  return rows;
 }
 
 const ActivationPanels& ActivationBuffer::panels_f32(ThreadPool& pool) {
@@ -149,6 +188,8 @@ std::size_t ActivationBuffer::bytes() const {
   for (std::size_t w = 0; w < 2; ++w) {
     const Q8Storage& r = q8_rows_[w];
     const PanelStorage& p = q8_units_[w];
+    sum += r.integer_sums16.bytes() + r.integer_sums32.bytes();
+    for (const auto& ordered : r.ordered) sum += ordered.bytes();
     sum += r.q.bytes() + r.scales.bytes() + r.sums16.bytes() + r.sums32.bytes() + r.sums4.bytes();
     sum += p.q.bytes() + p.scales.bytes() + p.sums16.bytes() + p.sums32.bytes() +
            p.pairs16.bytes() + p.pairs32.bytes();
@@ -163,7 +204,9 @@ MatvecPart matvec_part(const ThreadPool& pool, const Kernels& kernels, const Pro
   const bool q8 = x.activations() == Activations::kQ8 && block != 0;
   MatvecPart part;
   part.args.weights = w;
-  part.args.x = q8 ? x.rows_q8(kernels, block) : x.rows_f32(kernels);
+  part.args.x =
+      q8 ? x.rows_q8(kernels, block, kernels.matvec_order[product_detail::index_of(w.type)])
+         : x.rows_f32(kernels);
   part.args.y = product.y;
   part.args.y_stride = product.y_stride;
   part.kernel = q8 ? kernels.matvec_q8[product_detail::index_of(w.type)] : kernels.matvec_f32;

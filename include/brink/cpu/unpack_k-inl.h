@@ -5,16 +5,16 @@ namespace brink {
 namespace BRINK_ISA {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Q4_K and Q5_K pack 8 scales and 8 minima of 6 bits into 12 bytes.
-HWY_INLINE void ScalesAndMins6(const std::uint8_t* HWY_RESTRICT packed, float d, float dmin,
-                               float* HWY_RESTRICT scales, float* HWY_RESTRICT mins) {
+// Q4_K and Q5_K pack 8 scales and 8 minima of 6 bits into 12 bytes; out come bytes.
+HWY_INLINE void ScalesAndMins6(const std::uint8_t* HWY_RESTRICT packed, std::uint64_t& scales,
+                               std::uint64_t& mins) {
   const std::uint64_t a = LoadAs<std::uint32_t>(packed);
   const std::uint64_t b = LoadAs<std::uint32_t>(packed + 4);
   const std::uint64_t c = LoadAs<std::uint32_t>(packed + 8);
   const std::uint64_t scale4 = (c & 0x0F0F0F0Fu) | (a >> 2 & 0x30303030u);
   const std::uint64_t min4 = (c >> 4 & 0x0F0F0F0Fu) | (b >> 2 & 0x30303030u);
-  ScaleBytes8<std::uint8_t>((a & 0x3F3F3F3Fu) | scale4 << 32, d, scales);
-  ScaleBytes8<std::uint8_t>((b & 0x3F3F3F3Fu) | min4 << 32, dmin, mins);
+  scales = (a & 0x3F3F3F3Fu) | scale4 << 32;
+  mins = (b & 0x3F3F3F3Fu) | min4 << 32;
 }
 
 template <>
@@ -37,6 +37,16 @@ struct Unpack<TensorType::kQ2_K> {
   }
 };
 
+// Q3_K packs 16 scales of 6 bits, 32 more than their value, into 12 bytes; out come bytes.
+HWY_INLINE void Scales6(const std::uint8_t* HWY_RESTRICT packed, std::uint64_t& first,
+                        std::uint64_t& second) {
+  const std::uint64_t low = LoadAs<std::uint64_t>(packed);
+  const std::uint64_t high = LoadAs<std::uint32_t>(packed + 8);
+  const std::uint64_t high2 = high | high >> 2 << 32;
+  first = (low & 0x0F0F0F0F0F0F0F0Fu) | (high2 & 0x0303030303030303u) << 4;
+  second = (low >> 4 & 0x0F0F0F0F0F0F0F0Fu) | (high2 >> 4 & 0x0303030303030303u) << 4;
+}
+
 template <>
 struct Unpack<TensorType::kQ3_K> {
   static constexpr std::size_t kBlock = 256, kGroup = 16;
@@ -45,12 +55,8 @@ struct Unpack<TensorType::kQ3_K> {
 
   static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT block, float* HWY_RESTRICT scales,
                                 float* HWY_RESTRICT) {
-    const std::uint64_t low = LoadAs<std::uint64_t>(block + 96);
-    const std::uint64_t high = LoadAs<std::uint32_t>(block + 104);
-    const std::uint64_t high2 = high | high >> 2 << 32;
-    const std::uint64_t a = (low & 0x0F0F0F0F0F0F0F0Fu) | (high2 & 0x0303030303030303u) << 4;
-    const std::uint64_t b = (low >> 4 & 0x0F0F0F0F0F0F0F0Fu) | (high2 >> 4 & 0x0303030303030303u)
-                                                                   << 4;
+    std::uint64_t a, b;
+    Scales6(block + 96, a, b);
     ScaleBytes16<std::int8_t>(BytesLess32(a), BytesLess32(b), LoadF16(block + 108), scales);
   }
   template <class D8>
@@ -70,7 +76,10 @@ struct NibbleSuperBlock {
 
   static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT block, float* HWY_RESTRICT scales,
                                 float* HWY_RESTRICT mins) {
-    ScalesAndMins6(block + 4, LoadF16(block), LoadF16(block + 2), scales, mins);
+    std::uint64_t scale_bytes, min_bytes;
+    ScalesAndMins6(block + 4, scale_bytes, min_bytes);
+    ScaleBytes8<std::uint8_t>(scale_bytes, LoadF16(block), scales);
+    ScaleBytes8<std::uint8_t>(min_bytes, LoadF16(block + 2), mins);
   }
   template <class D8>
   static HWY_INLINE hn::Vec<D8> Nibbles(D8 d, const std::uint8_t* HWY_RESTRICT qs, std::size_t k) {
