@@ -10,6 +10,10 @@
 #include "brink/core/error.h"
 #include "brink/cpu/backend.h"
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 namespace brink {
 namespace cpu_backend_detail {
 
@@ -24,6 +28,20 @@ inline constexpr std::size_t kExpWork = 4;
 
 inline std::size_t round_up(std::size_t value, std::size_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
+}
+
+// Asks the system for huge pages, which it gives when they are first written. The keys of one head
+// lie in pieces of a few kilobytes, one per KV page; with small pages looking up their addresses
+// costs attention a fifth of its speed in generation.
+inline void prefer_huge_pages([[maybe_unused]] std::span<std::uint8_t> memory) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  constexpr std::size_t kHugePage = std::size_t{1} << 21;
+  const auto begin = reinterpret_cast<std::uintptr_t>(memory.data());
+  const std::size_t skip = round_up(begin, kHugePage) - begin;
+  if (memory.size() < skip + kHugePage) return;
+  const std::size_t bytes = (memory.size() - skip) / kHugePage * kHugePage;
+  (void)::madvise(memory.data() + skip, bytes, MADV_HUGEPAGE);  // only advice: it may fail
+#endif
 }
 
 inline const Kernels& checked_kernels(const CpuBackendOptions& options, const Config& config) {
@@ -110,6 +128,7 @@ CpuBackend::CpuBackend(const Config& config, const Weights& weights,
   }
   // Uninitialised: the system gives memory to a page when its first position is written.
   kv_ = AlignedBuffer<std::uint8_t>(static_cast<std::size_t>(kv_bytes(config, options)));
+  cpu_backend_detail::prefer_huge_pages(kv_.span());
   const std::size_t pages = (options.context + kKvPage - 1) / kKvPage;
   page_pointers_.resize(pool_.threads() * 2 * pages);
   visible_stride_ = cpu_backend_detail::kAttentionQueries;
