@@ -280,21 +280,6 @@ void MatvecTokens(const MatvecArgs& args, std::size_t first_token) {
   }
 }
 
-template <TensorType T>
-void MatvecQ8(const MatvecArgs& args) {
-  std::size_t t = 0;
-#if HWY_TARGET == HWY_AVX3
-  if constexpr (HasIntegerScales<T>()) {
-    for (; t + 8 <= args.x.tokens; t += 8) MatvecIntegerScales<T, 8>(args, t);
-    for (; t + 4 <= args.x.tokens; t += 4) MatvecIntegerScales<T, 4>(args, t);
-    for (; t < args.x.tokens; ++t) MatvecIntegerScales<T, 1>(args, t);
-    return;
-  }
-#endif
-  for (; t + 4 <= args.x.tokens; t += 4) MatvecTokens<T, 4>(args, t);
-  for (; t < args.x.tokens; ++t) MatvecTokens<T, 1>(args, t);
-}
-
 // The f32 dot product of `count` weights with one token, in four partial sums.
 template <class T>
 HWY_INLINE float DotPlain(const T* HWY_RESTRICT w, const float* HWY_RESTRICT x, std::size_t count) {

@@ -395,12 +395,32 @@ HWY_INLINE void SuperBlock(const std::uint8_t* HWY_RESTRICT block, MatvecScales 
   }
 }
 
-// Adds up four rows' sums; those of rows that do not exist may be anything.
-HWY_INLINE __m128 SumOfRows(const __m256* rows) {
-  const __m256 fours = _mm256_hadd_ps(_mm256_hadd_ps(rows[0], rows[1]),  //
-                                      _mm256_hadd_ps(rows[2], rows[3]));
-  return _mm_add_ps(_mm256_castps256_ps128(fours), _mm256_extractf128_ps(fours, 1));
-}
+// Sums of rows on the way to their places: four at a time, to share the shuffles.
+template <std::size_t kTokens>
+struct FourRows {
+  __m256 sums[kTokens][4];
+
+  // The sums of lanes of `products`, less those of `away`, for the i-th row of a run.
+  HWY_INLINE void Set(std::size_t i, std::size_t t, __m512 products, __m256 away) {
+    const __m256 sum =
+        _mm256_add_ps(_mm512_castps512_ps256(products), _mm512_extractf32x8_ps(products, 1));
+    sums[t][i % 4] = _mm256_sub_ps(sum, away);
+  }
+
+  HWY_INLINE void StoreWhenDone(const MatvecArgs& args, std::size_t first_token, std::size_t row) {
+    const std::size_t i = (row - args.row_begin) % 4;
+    if (i != 3 && row + 1 != args.row_end) return;
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      for (std::size_t k = i + 1; k < 4; ++k) sums[t][k] = _mm256_setzero_ps();
+      const __m256 fours = _mm256_hadd_ps(_mm256_hadd_ps(sums[t][0], sums[t][1]),
+                                          _mm256_hadd_ps(sums[t][2], sums[t][3]));
+      const __m128 all = _mm_add_ps(_mm256_castps256_ps128(fours), _mm256_extractf128_ps(fours, 1));
+      _mm_mask_storeu_ps(args.y + (first_token + t) * args.y_stride + row - i,
+                         static_cast<__mmask8>((2u << i) - 1),
+                         _mm_mul_ps(all, _mm_set1_ps(args.weights.scale)));
+    }
+  }
+};
 
 template <TensorType T, std::size_t kTokens>
 void MatvecIntegerScales(const MatvecArgs& args, std::size_t first_token) {
@@ -413,8 +433,7 @@ void MatvecIntegerScales(const MatvecArgs& args, std::size_t first_token) {
   x.integer_sums32 += first_token * columns / 32;
   const std::size_t row_bytes = columns / kUnit * kBytes;
   const std::uint8_t* HWY_RESTRICT block = args.weights.data + args.row_begin * row_bytes;
-  // Rows are finished four at a time, to share the shuffles.
-  __m256 rows[kTokens][4];
+  FourRows<kTokens> rows;
   for (std::size_t r = args.row_begin; r < args.row_end; ++r) {
     SuperBlockSums sums[kTokens];
     for (std::size_t t = 0; t < kTokens; ++t) {
@@ -424,31 +443,14 @@ void MatvecIntegerScales(const MatvecArgs& args, std::size_t first_token) {
       PrefetchUnit<kBytes>(block);
       SuperBlock<T, kTokens>(block, ScalesOf<T>(block), x, c, sums);
     }
-    const std::size_t i = (r - args.row_begin) % 4;
     for (std::size_t t = 0; t < kTokens; ++t) {
-      const __m256 sum = _mm256_add_ps(_mm512_castps512_ps256(sums[t].products),
-                                       _mm512_extractf32x8_ps(sums[t].products, 1));
-      rows[t][i] = Unpack<T>::kHasMin ? _mm256_sub_ps(sum, sums[t].mins) : sum;
+      rows.Set(r - args.row_begin, t, sums[t].products, sums[t].mins);
     }
-    if (i != 3 && r + 1 != args.row_end) continue;
-    for (std::size_t t = 0; t < kTokens; ++t) {
-      for (std::size_t k = i + 1; k < 4; ++k) rows[t][k] = _mm256_setzero_ps();
-      const __m128 y = _mm_mul_ps(SumOfRows(rows[t]), _mm_set1_ps(args.weights.scale));
-      _mm_mask_storeu_ps(args.y + (first_token + t) * args.y_stride + r - i,
-                         static_cast<__mmask8>((2u << i) - 1), y);
-    }
+    rows.StoreWhenDone(args, first_token, r);
   }
 }
 
 #endif  // AVX3
-
-template <TensorType T>
-constexpr Q8Order MatvecOrder() {
-#if HWY_TARGET == HWY_AVX3
-  if constexpr (HasIntegerScales<T>()) return Arranged<T>::kOrder;
-#endif
-  return Q8Order::kNatural;
-}
 
 }  // namespace BRINK_ISA
 }  // namespace brink

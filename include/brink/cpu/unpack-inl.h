@@ -155,13 +155,17 @@ struct Unpack<TensorType::kQ8_0> : ScaledBlock32<0, true> {
   }
 };
 
-// The 16 levels of the IQ4 formats.
+// The 16 levels of the IQ4 formats, repeated in all 128-bit lanes.
 template <class D8>
-HWY_INLINE hn::Vec<D8> Iq4Levels(D8 d, hn::Vec<D8> indices) {
+HWY_INLINE hn::Vec<D8> Iq4Table(D8 d) {
   alignas(16) static constexpr std::int8_t kLevels[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                                           1,    13,   25,  38,  53,  69,  89,  113};
-  const hn::RebindToSigned<D8> di8;
-  return hn::TableLookupBytes(hn::BitCast(d, hn::LoadDup128(di8, kLevels)), indices);
+  return hn::BitCast(d, hn::LoadDup128(hn::RebindToSigned<D8>(), kLevels));
+}
+
+template <class D8>
+HWY_INLINE hn::Vec<D8> Iq4Levels(D8 d, hn::Vec<D8> indices) {
+  return hn::TableLookupBytes(Iq4Table(d), indices);
 }
 
 template <>
