@@ -1,5 +1,6 @@
 // Attention over a paged KV cache with an online softmax (Milakov and Gimelshein 2018; blocked as
 // in FlashAttention, Dao et al. 2022). Included once per pass, after ops-inl.h.
+// Here in f32; attention_bf16-inl.h does the same in bf16.
 //
 // Whatever queries share a call, each one goes through the same arithmetic in the same order, so
 // its output is the same to the bit:
