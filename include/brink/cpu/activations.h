@@ -60,12 +60,12 @@ constexpr std::size_t q8_chunk(Q8Order order, std::size_t position) {
 
 /// Where one unit of a row is written for products of many tokens, rounded in the same way.
 struct Q8Unit {
-  std::int8_t* q = nullptr;         ///< [kUnit]
-  float* scales = nullptr;          ///< [kUnit / block]
-  std::int32_t* sums16 = nullptr;   ///< [kUnit / 16] minus the sum of 16 consecutive q
-  std::int32_t* sums32 = nullptr;   ///< [kUnit / 32] minus the sum of 32 consecutive q
-  std::int16_t* pairs16 = nullptr;  ///< [kUnit / 16] the sums themselves, multiplied in pairs
-  std::int16_t* pairs32 = nullptr;  ///< [kUnit / 32]
+  std::int8_t* q = nullptr;          ///< [kUnit]
+  float* scales = nullptr;           ///< [kUnit / block]
+  std::int32_t* starts16 = nullptr;  ///< [kUnit / 16] -128 * sum of 16 consecutive q
+  std::int32_t* starts32 = nullptr;  ///< [kUnit / 32] -128 * sum of 32 consecutive q
+  std::int16_t* sums16 = nullptr;    ///< [kUnit / 16] sum of 16 consecutive q
+  std::int16_t* sums32 = nullptr;    ///< [kUnit / 32] sum of 32 consecutive q
 };
 
 /// A batch of activation rows for products of few tokens. Only the form that the product's kernel
@@ -91,10 +91,10 @@ struct ActivationPanels {
   const std::int8_t* q8 = nullptr;      ///< [units][tokens][kUnit]
   // Of q8, as in Q8Unit: [units][tokens][as many as of a unit].
   const float* scales = nullptr;
-  const std::int32_t* sums16 = nullptr;
-  const std::int32_t* sums32 = nullptr;
-  const std::int16_t* pairs16 = nullptr;
-  const std::int16_t* pairs32 = nullptr;
+  const std::int32_t* starts16 = nullptr;
+  const std::int32_t* starts32 = nullptr;
+  const std::int16_t* sums16 = nullptr;
+  const std::int16_t* sums32 = nullptr;
 };
 
 }  // namespace brink

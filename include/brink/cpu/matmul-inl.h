@@ -9,11 +9,13 @@ namespace BRINK_ISA {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // Tokens per register tile. With 32 registers: 6 x 2 dot products and 6 x 2 sums, two vectors of
-// weights and one broadcast make 27. With 16: 2 x 2 of each, and as many products by pairs.
+// weights and one broadcast make 27. With 16: 3 x 2 dot products or products by pairs, two vectors
+// of weights, a broadcast and a product make 10; what is used once a group goes to memory. More
+// tokens a load were no faster, fewer were slower by a seventh.
 #if HWY_TARGET == HWY_AVX3
 inline constexpr std::size_t kTileTokens = 6;
 #else
-inline constexpr std::size_t kTileTokens = 2;
+inline constexpr std::size_t kTileTokens = 3;
 #endif
 
 // acc + a[2i] * b[2i] + a[2i + 1] * b[2i + 1] for int16 a and b.
@@ -57,15 +59,15 @@ HWY_INLINE hn::Vec<RowPairs> MultiplyPairs(hn::Vec<Rows> w, hn::Vec<Rows> x) {
 
 // The activations of some tokens in one unit.
 struct PanelUnit {
-  const std::int8_t* x;       // [tokens][kUnit]
-  const float* scales;        // [tokens][kUnit / q8 block]
-  const std::int32_t* sums;   // [tokens][kUnit / sums], negative
-  const std::int16_t* pairs;  // minus that, as int16
+  const std::int8_t* x;        // [tokens][kUnit]
+  const float* scales;         // [tokens][kUnit / q8 block]
+  const std::int32_t* starts;  // [tokens][kUnit / sums]: -128 times the sums of so many
+  const std::int16_t* sums;    // [tokens][kUnit / sums]: the sums
   template <TileLayout kLayout>
   PanelUnit from(std::size_t t) const {
     constexpr std::size_t kScales = kLayout.scales == TileScales::kPer32 ? kUnit / 32 : 1;
     constexpr std::size_t kSums = kUnit / kLayout.sums;
-    return {x + t * kUnit, scales + t * kScales, sums + t * kSums, pairs + t * kSums};
+    return {x + t * kUnit, scales + t * kScales, starts + t * kSums, sums + t * kSums};
   }
 };
 
@@ -96,6 +98,11 @@ struct PanelSums {
   }
 };
 
+// Two neighbouring sums, in every lane.
+HWY_INLINE hn::Vec<Rows> TwoSums(const std::int16_t* sums) {
+  return hn::Set(Rows(), LoadAs<std::int32_t>(reinterpret_cast<const std::uint8_t*>(sums)));
+}
+
 // What a dot product starts from: minus the offset's part in it.
 template <TileLayout kLayout>
 HWY_INLINE hn::Vec<Rows> StartOf(const PanelUnit& in, std::size_t t, std::size_t g) {
@@ -109,18 +116,15 @@ HWY_INLINE hn::Vec<Rows> StartOf(const PanelUnit& in, std::size_t t, std::size_t
         d, static_cast<std::int32_t>((static_cast<unsigned>(-kOffset) & 0xFFFFu) * 0x10001u));
     auto start = hn::Zero(d);
     for (std::size_t i = 0; i < kSums; i += 2) {
-      start = DotPairs(start, offset,
-                       hn::Set(d, LoadAs<std::int32_t>(reinterpret_cast<const std::uint8_t*>(
-                                      in.pairs + t * kSums + i))));
+      start = DotPairs(start, offset, TwoSums(in.sums + t * kSums + i));
     }
     return start;
   } else {
-    const auto sum = hn::Set(d, in.sums[t * kSums + g]);
-    if constexpr ((kOffset & (kOffset - 1)) == 0) {
-      constexpr int kShift = hwy::CeilLog2(static_cast<unsigned>(kOffset));
-      return hn::ShiftLeft<kShift>(sum);
+    const auto start = hn::Set(d, in.starts[t * kSums + g]);
+    if constexpr (kOffset == 128) {
+      return start;
     } else {
-      return hn::Mul(sum, hn::Set(d, kOffset));
+      return hn::Mul(hn::ShiftRight<7>(start), hn::Set(d, kOffset));
     }
   }
 }
@@ -196,8 +200,7 @@ HWY_INLINE void DotMinima(const Q8Tile& tile, const PanelUnit& in,
     const auto w1 = hn::Load(d, tile.min_pairs + i * kPanelRows + kRowLanes);
     BRINK_UNROLL_LOOP(8)
     for (std::size_t t = 0; t < kTokens; ++t) {
-      const auto sums = hn::Set(d, LoadAs<std::int32_t>(reinterpret_cast<const std::uint8_t*>(
-                                       in.pairs + t * kSums + 2 * i)));
+      const auto sums = TwoSums(in.sums + t * kSums + 2 * i);
       dot[t][0] = DotPairs(dot[t][0], w0, sums);
       dot[t][1] = DotPairs(dot[t][1], w1, sums);
     }
@@ -274,8 +277,8 @@ HWY_INLINE void Q8TileTokens(const Q8Tile& tile, std::size_t groups, const Panel
             auto sum = hn::Mul(v, scale);
             if constexpr (kLayout.minima) {
               const auto min = hn::Load(df, tile.mins + g * kPanelRows + p * kRowLanes);
-              const auto total = hn::ConvertTo(df, hn::Set(d, in.sums[t * kSums + g]));
-              sum = hn::MulAdd(min, total, sum);
+              const auto total = hn::Set(df, static_cast<float>(in.sums[t * kSums + g]));
+              sum = hn::NegMulAdd(min, total, sum);
             }
             const float xs = in.scales[t * (kUnit / 32) + g * kLayout.group / 32];
             out[t][p] = hn::MulAdd(sum, hn::Set(df, xs), out[t][p]);
@@ -345,11 +348,9 @@ HWY_NOINLINE void Q8TileAllTokens(const Q8Tile& tile, const ActivationPanels& pa
                                   std::size_t unit, std::size_t groups, const PanelSums& to,
                                   const NextTile& next) {
   const std::size_t tokens = panels.tokens;
-  constexpr std::size_t kSums = kUnit / kLayout.sums;
   const PanelUnit first{panels.q8, panels.scales,
-                        kLayout.sums == 16 ? panels.sums16 : panels.sums32,
-                        kLayout.sums == 16 ? panels.pairs16 : panels.pairs32};
-  static_assert(kSums > 0);
+                        kLayout.sums == 16 ? panels.starts16 : panels.starts32,
+                        kLayout.sums == 16 ? panels.sums16 : panels.sums32};
   const PanelUnit in = first.from<kLayout>(unit * tokens);
   const std::size_t per_step = (kPanelRows * kTileTokens + tokens - 1) / tokens;
   std::size_t t = 0, row = 0;

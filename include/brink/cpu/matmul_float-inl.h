@@ -51,6 +51,7 @@ HWY_INLINE void FloatTileTokens(const std::int32_t* HWY_RESTRICT tile, std::size
   hn::Vec<RowFloats> out[kTokens][2];
   BRINK_UNROLL_LOOP(8)
   for (std::size_t t = 0; t < kTokens; ++t) {
+    to.Expect(first_token + t);
     out[t][0] = to.Get(first_token + t, 0);
     out[t][1] = to.Get(first_token + t, 1);
   }

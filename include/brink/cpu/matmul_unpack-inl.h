@@ -60,25 +60,17 @@ HWY_INLINE void LoadSuperScales(const std::uint8_t* HWY_RESTRICT block, SuperBlo
     out.d = LoadF16(block + 80);
     out.dmin = LoadF16(block + 82);
   } else if constexpr (T == TensorType::kQ3_K) {
-    const std::uint64_t low = LoadAs<std::uint64_t>(block + 96);
-    const std::uint64_t high = LoadAs<std::uint32_t>(block + 104);
-    const std::uint64_t high2 = high | high >> 2 << 32;
-    const std::uint64_t a = (low & 0x0F0F0F0F0F0F0F0Fu) | (high2 & 0x0303030303030303u) << 4;
-    const std::uint64_t b = (low >> 4 & 0x0F0F0F0F0F0F0F0Fu) | (high2 >> 4 & 0x0303030303030303u)
-                                                                   << 4;
+    std::uint64_t a, b;
+    Scales6(block + 96, a, b);
     PromoteBytes(TwoWords<std::int8_t>(BytesLess32(a), BytesLess32(b)), out.scales);
     out.d = LoadF16(block + 108);
   } else if constexpr (T == TensorType::kQ6_K) {
     PromoteBytes(hn::LoadU(ds8, reinterpret_cast<const std::int8_t*>(block + 192)), out.scales);
     out.d = LoadF16(block + 208);
   } else {
-    const std::uint64_t a = LoadAs<std::uint32_t>(block + 4);
-    const std::uint64_t b = LoadAs<std::uint32_t>(block + 8);
-    const std::uint64_t c = LoadAs<std::uint32_t>(block + 12);
-    const std::uint64_t scale4 = (c & 0x0F0F0F0Fu) | (a >> 2 & 0x30303030u);
-    const std::uint64_t min4 = (c >> 4 & 0x0F0F0F0Fu) | (b >> 2 & 0x30303030u);
-    const auto both =
-        TwoWords<std::uint8_t>((a & 0x3F3F3F3Fu) | scale4 << 32, (b & 0x3F3F3F3Fu) | min4 << 32);
+    std::uint64_t scales, mins;
+    ScalesAndMins6(block + 4, scales, mins);
+    const auto both = TwoWords<std::uint8_t>(scales, mins);
     const hn::Half<decltype(d8)> half;
     const hn::FixedTag<std::int16_t, 8> d16;
     hn::Store(hn::PromoteTo(d16, hn::LowerHalf(half, both)), d16, out.scales);
@@ -162,7 +154,8 @@ constexpr TileLayout LayoutOf() {
                Format::kHasMin,
                1};
 #if BRINK_HAVE_VNNI
-  if (Format::kSigned) l.offset = 128;
+  // One offset for all: it is what the panels' starting values are for.
+  if (l.offset != 0 || Format::kSigned) l.offset = 128;
   if (T == TensorType::kQ2_K || T == TensorType::kQ3_K) {
     l.scales = TileScales::kFolded;
     l.group = kUnit;
@@ -245,7 +238,10 @@ HWY_INLINE void StoreQuants(D8 d8, hn::Vec<D8> q, std::uint8_t* HWY_RESTRICT uni
     hn::StoreU(hn::PromoteTo(d16, hn::LowerHalf(half, v)), d16, to);
     hn::StoreU(hn::PromoteTo(d16, hn::UpperHalf(half, v)), d16, to + hn::Lanes(half));
   } else {
-    if constexpr (Unpack<T>::kSigned) q = hn::Xor(q, hn::Set(d8, 0x80));
+    if constexpr (kLayout.scales != TileScales::kFolded) {
+      constexpr int kMore = kLayout.offset - Unpack<T>::kOffset;
+      if constexpr (kMore != 0) q = hn::Add(q, hn::Set(d8, static_cast<std::uint8_t>(kMore)));
+    }
     hn::StoreU(q, d8, unit + k);
   }
 }

@@ -51,8 +51,8 @@ class ActivationBuffer {
   struct PanelStorage {
     AlignedBuffer<std::int8_t> q;
     AlignedBuffer<float> scales;
-    AlignedBuffer<std::int32_t> sums16, sums32;
-    AlignedBuffer<std::int16_t> pairs16, pairs32;
+    AlignedBuffer<std::int32_t> starts16, starts32;
+    AlignedBuffer<std::int16_t> sums16, sums32;
   };
   static constexpr std::size_t which(std::uint32_t block) { return block == 256 ? 1 : 0; }
 

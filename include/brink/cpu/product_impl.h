@@ -152,19 +152,19 @@ const ActivationPanels& ActivationBuffer::panels_q8(ThreadPool& pool, const Kern
   const std::size_t all = units * tokens_;
   storage.q.reserve_discarding(all * kUnit);
   storage.scales.reserve_discarding(all * per_unit);
+  storage.starts16.reserve_discarding(all * (kUnit / 16));
+  storage.starts32.reserve_discarding(all * (kUnit / 32));
   storage.sums16.reserve_discarding(all * (kUnit / 16));
   storage.sums32.reserve_discarding(all * (kUnit / 32));
-  storage.pairs16.reserve_discarding(all * (kUnit / 16));
-  storage.pairs32.reserve_discarding(all * (kUnit / 32));
   pool.run(tokens_, [&](std::size_t t, unsigned) {
     for (std::size_t u = 0; u < units; ++u) {
       const std::size_t at = u * tokens_ + t;
       const Q8Unit unit = {storage.q.data() + at * kUnit,
                            storage.scales.data() + at * per_unit,
+                           storage.starts16.data() + at * (kUnit / 16),
+                           storage.starts32.data() + at * (kUnit / 32),
                            storage.sums16.data() + at * (kUnit / 16),
-                           storage.sums32.data() + at * (kUnit / 32),
-                           storage.pairs16.data() + at * (kUnit / 16),
-                           storage.pairs32.data() + at * (kUnit / 32)};
+                           storage.sums32.data() + at * (kUnit / 32)};
       kernels.pack_q8(x_ + t * stride_ + u * kUnit, std::min(kUnit, columns_ - u * kUnit), block,
                       unit);
     }
@@ -175,10 +175,10 @@ const ActivationPanels& ActivationBuffer::panels_q8(ThreadPool& pool, const Kern
                    .bf16 = nullptr,
                    .q8 = storage.q.data(),
                    .scales = storage.scales.data(),
+                   .starts16 = storage.starts16.data(),
+                   .starts32 = storage.starts32.data(),
                    .sums16 = storage.sums16.data(),
-                   .sums32 = storage.sums32.data(),
-                   .pairs16 = storage.pairs16.data(),
-                   .pairs32 = storage.pairs32.data()};
+                   .sums32 = storage.sums32.data()};
   have_panels_q8_[w] = true;
   return panels_q8_[w];
 }
@@ -191,8 +191,8 @@ std::size_t ActivationBuffer::bytes() const {
     sum += r.integer_sums16.bytes() + r.integer_sums32.bytes();
     for (const auto& ordered : r.ordered) sum += ordered.bytes();
     sum += r.q.bytes() + r.scales.bytes() + r.sums16.bytes() + r.sums32.bytes() + r.sums4.bytes();
-    sum += p.q.bytes() + p.scales.bytes() + p.sums16.bytes() + p.sums32.bytes() +
-           p.pairs16.bytes() + p.pairs32.bytes();
+    sum += p.q.bytes() + p.scales.bytes() + p.sums16.bytes() + p.sums32.bytes();
+    sum += p.starts16.bytes() + p.starts32.bytes();
   }
   return sum;
 }
