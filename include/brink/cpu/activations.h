@@ -78,6 +78,15 @@ struct ActivationRows {
   Q8Row q8;  ///< of token 0; later tokens follow; q in the order of Kernels::matvec_order
   const std::int16_t* integer_sums16 = nullptr;  ///< [tokens][columns / 16] as q8.sums16
   const std::int16_t* integer_sums32 = nullptr;  ///< [tokens][columns / 32] as q8.sums32
+
+  /// The same q8 rows from row `row` on, given the values per scale.
+  ActivationRows q8_from(std::size_t row, std::size_t block) const {
+    ActivationRows rows = *this;
+    rows.q8 = q8.from(row * columns, block);
+    rows.integer_sums16 += row * (columns / 16);
+    rows.integer_sums32 += row * (columns / 32);
+    return rows;
+  }
 };
 
 /// The same for products of many tokens: unit after unit, so that a product reads memory in order

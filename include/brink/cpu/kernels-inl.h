@@ -16,7 +16,7 @@
 #include "brink/cpu/activations-inl.h"
 #include "brink/cpu/matvec_k-inl.h"
 #include "brink/cpu/matvec-inl.h"
-#include "brink/cpu/matvec_nibbles-inl.h"
+#include "brink/cpu/matvec_halves-inl.h"
 #include "brink/cpu/matvec_q8-inl.h"
 #include "brink/cpu/matmul_unpack-inl.h"
 #include "brink/cpu/matmul-inl.h"

@@ -427,10 +427,7 @@ void MatvecIntegerScales(const MatvecArgs& args, std::size_t first_token) {
   constexpr std::size_t kBytes = size_of(T).block_bytes;
   if (args.row_begin == args.row_end) return;
   const std::size_t columns = args.weights.columns;
-  ActivationRows x = args.x;
-  x.q8 = x.q8.from(first_token * columns, kUnit);
-  x.integer_sums16 += first_token * columns / 16;
-  x.integer_sums32 += first_token * columns / 32;
+  const ActivationRows x = args.x.q8_from(first_token, kUnit);
   const std::size_t row_bytes = columns / kUnit * kBytes;
   const std::uint8_t* HWY_RESTRICT block = args.weights.data + args.row_begin * row_bytes;
   FourRows<kTokens> rows;

@@ -9,7 +9,7 @@ constexpr Q8Order MatvecOrder() {
 #if HWY_TARGET == HWY_AVX3
   if constexpr (HasIntegerScales<T>()) return Arranged<T>::kOrder;
 #endif
-  return HasNibbleGroups<T>() ? Q8Order::kHalves : Q8Order::kNatural;
+  return HasHalves<T>() ? Q8Order::kHalves : Q8Order::kNatural;
 }
 
 // Tokens share the unpacking of weights; more at a time than this spill their sums.
@@ -23,9 +23,9 @@ void MatvecQ8Tokens(const MatvecArgs& args, std::size_t first_token) {
   }
 #endif
 #if BRINK_HAVE_VNNI
-  if constexpr (HasNibbleGroups<T>()) return MatvecNibbles<T, kTokens>(args, first_token);
+  if constexpr (HasHalves<T>()) return MatvecHalves<T, kTokens>(args, first_token);
 #endif
-  if constexpr (!HasIntegerScales<T>() && !HasNibbleGroups<T>()) {
+  if constexpr (!HasIntegerScales<T>() && !HasHalves<T>()) {
     MatvecTokens<T, kTokens>(args, first_token);
   }
 }

@@ -1,7 +1,8 @@
-// Matrix-vector products of the types whose groups of 32 weights are 16 bytes, weights i and i + 16
-// in the low and high nibble of byte i. Four groups are taken at once, one in each 128-bit lane, so
-// that low and high nibbles share a scale. Included once per pass by kernels-inl.h; of use only
-// with vpdpbusd.
+// Matrix-vector products of the types that have a scale per 32 weights in blocks of 32 (and IQ4_XS,
+// which is laid out alike). Four groups are taken at once, one in each 128-bit lane, first the
+// first halves of all, then the second: both share a scale, and where weights i and i + 16 are the
+// low and high nibble of a byte, that is how they come. Included once per pass by kernels-inl.h; of
+// use only with vpdpbusd.
 
 BRINK_BEFORE_ISA()
 namespace brink {
@@ -26,116 +27,126 @@ HWY_INLINE __m256 EightF16(const std::uint8_t* HWY_RESTRICT p) {
   return _mm256_load_ps(out);
 }
 
+// The 16 bytes at p, p + kStride, p + 2 kStride and p + 3 kStride, one in each lane.
+template <std::size_t kStride>
+HWY_INLINE __m512i FourTimes16(const std::uint8_t* HWY_RESTRICT p) {
+  if constexpr (kStride == 16) {
+    return _mm512_loadu_si512(p);
+  } else {
+    const auto* a = reinterpret_cast<const __m128i*>(p);
+    const auto* b = reinterpret_cast<const __m128i*>(p + kStride);
+    const auto* c = reinterpret_cast<const __m128i*>(p + 2 * kStride);
+    const auto* d = reinterpret_cast<const __m128i*>(p + 3 * kStride);
+    const __m256i ab =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(a)), _mm_loadu_si128(b), 1);
+    const __m256i cd =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(c)), _mm_loadu_si128(d), 1);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(ab), cd, 1);
+  }
+}
+
+HWY_INLINE __m512i LowNibbles(__m512i v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }
+
 // A specialisation has
-//   kBytes        from one group's 16 bytes to the next
-//   kFirst        offset of the first group's
-//   kOffset       what is to be subtracted from quants
-//   kHasMin
-//   Scales()      the scales of the 8 groups of a unit, and minima, which are subtracted
-//   Low(), High() quants of the first and second half of groups g..g + 3, given bytes that hold
-//                 them in their low nibbles, and anything in the high ones
+//   kBytes    from one group to the next
+//   kOffset   what is to be subtracted from quants, so that they are unsigned
+//   Scales()  the scales of the 8 groups of a unit, and minima, which are subtracted
+//   Quants()  quants of the first and second halves of groups g..g + 3
 template <TensorType T>
-struct NibbleGroups;
+struct Halves;
 
 template <TensorType T, int kOffsetOfType>
-struct PlainNibbles {
+struct NibbleHalves {
   static constexpr std::size_t kBytes = size_of(T).block_bytes;
-  static constexpr std::size_t kFirst = kBytes - 16;
   static constexpr int kOffset = kOffsetOfType;
-  static constexpr bool kHasMin = Unpack<T>::kHasMin;
 
   static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT unit, __m256& scales,
                                 __m256& mins) {
     scales = EightF16<kBytes>(unit);
-    if constexpr (kHasMin) {
+    if constexpr (Unpack<T>::kHasMin) {
       mins = _mm256_xor_ps(EightF16<kBytes>(unit + 2), _mm256_set1_ps(-0.0f));
     }
   }
-  static HWY_INLINE __m512i Low(const std::uint8_t*, std::size_t, __m512i nibbles) {
-    return _mm512_and_si512(nibbles, _mm512_set1_epi8(15));
-  }
-  static HWY_INLINE __m512i High(const std::uint8_t*, std::size_t, __m512i nibbles) {
-    return _mm512_and_si512(nibbles, _mm512_set1_epi8(15));
+  static HWY_INLINE void Quants(const std::uint8_t* HWY_RESTRICT unit, std::size_t g,
+                                __m512i& first, __m512i& second) {
+    const __m512i bytes = FourTimes16<kBytes>(unit + (g + 1) * kBytes - 16);
+    first = LowNibbles(bytes);
+    second = LowNibbles(_mm512_srli_epi16(bytes, 4));
   }
 };
 
 template <>
-struct NibbleGroups<TensorType::kQ4_0> : PlainNibbles<TensorType::kQ4_0, 8> {};
+struct Halves<TensorType::kQ4_0> : NibbleHalves<TensorType::kQ4_0, 8> {};
 template <>
-struct NibbleGroups<TensorType::kQ4_1> : PlainNibbles<TensorType::kQ4_1, 0> {};
+struct Halves<TensorType::kQ4_1> : NibbleHalves<TensorType::kQ4_1, 0> {};
 
 // 32 bits before the nibbles go on top of them.
 template <TensorType T, int kOffsetOfType>
-struct FifthBits : PlainNibbles<T, kOffsetOfType> {
-  using Base = PlainNibbles<T, kOffsetOfType>;
-
-  // kShuffle of the bits: those of the first halves in the first 8 bytes, then the others.
-  template <int kHalf>
-  static HWY_INLINE __m512i WithBits(const std::uint8_t* HWY_RESTRICT unit, std::size_t g,
-                                     __m512i nibbles) {
-    const __m128i halves =
-        _mm_shuffle_epi8(FourWords<Base::kBytes>(unit + g * Base::kBytes + Base::kFirst - 4),
+struct NibbleHalvesWithBits : NibbleHalves<T, kOffsetOfType> {
+  static HWY_INLINE void Quants(const std::uint8_t* HWY_RESTRICT unit, std::size_t g,
+                                __m512i& first, __m512i& second) {
+    using Base = NibbleHalves<T, kOffsetOfType>;
+    Base::Quants(unit, g, first, second);
+    // The bits of the first halves to the lower 8 bytes, those of the second to the upper ones.
+    const __m128i bits =
+        _mm_shuffle_epi8(FourWords<Base::kBytes>(unit + (g + 1) * Base::kBytes - 20),
                          _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15));
-    const auto bits = static_cast<std::uint64_t>(_mm_extract_epi64(halves, kHalf));
-    const __m512i low = _mm512_and_si512(nibbles, _mm512_set1_epi8(15));
-    return _mm512_mask_add_epi8(low, bits, low, _mm512_set1_epi8(16));
-  }
-  static HWY_INLINE __m512i Low(const std::uint8_t* HWY_RESTRICT unit, std::size_t g,
-                                __m512i nibbles) {
-    return WithBits<0>(unit, g, nibbles);
-  }
-  static HWY_INLINE __m512i High(const std::uint8_t* HWY_RESTRICT unit, std::size_t g,
-                                 __m512i nibbles) {
-    return WithBits<1>(unit, g, nibbles);
+    const __m512i fifth = _mm512_set1_epi8(16);
+    first =
+        _mm512_mask_add_epi8(first, static_cast<__mmask64>(_mm_cvtsi128_si64(bits)), first, fifth);
+    second = _mm512_mask_add_epi8(second, static_cast<__mmask64>(_mm_extract_epi64(bits, 1)),
+                                  second, fifth);
   }
 };
 
 template <>
-struct NibbleGroups<TensorType::kQ5_0> : FifthBits<TensorType::kQ5_0, 16> {};
+struct Halves<TensorType::kQ5_0> : NibbleHalvesWithBits<TensorType::kQ5_0, 16> {};
 template <>
-struct NibbleGroups<TensorType::kQ5_1> : FifthBits<TensorType::kQ5_1, 0> {};
+struct Halves<TensorType::kQ5_1> : NibbleHalvesWithBits<TensorType::kQ5_1, 0> {};
+
+template <>
+struct Halves<TensorType::kQ8_0> : NibbleHalves<TensorType::kQ8_0, 128> {
+  static HWY_INLINE void Quants(const std::uint8_t* HWY_RESTRICT unit, std::size_t g,
+                                __m512i& first, __m512i& second) {
+    const __m512i sign = _mm512_set1_epi8(-128);
+    first = _mm512_xor_si512(FourTimes16<kBytes>(unit + g * kBytes + 2), sign);
+    second = _mm512_xor_si512(FourTimes16<kBytes>(unit + g * kBytes + 18), sign);
+  }
+};
 
 // Nibbles that choose one of 16 levels, 128 more than their value to make them unsigned.
-struct Iq4Nibbles {
-  static constexpr int kOffset = 128;
-  static constexpr bool kHasMin = false;
-
-  static HWY_INLINE __m512i Low(const std::uint8_t*, std::size_t, __m512i nibbles) {
+template <TensorType T>
+struct Iq4Halves : NibbleHalves<T, 128> {
+  static HWY_INLINE void Levels(__m512i bytes, __m512i& first, __m512i& second) {
     const hn::FixedTag<std::uint8_t, 64> d;
-    const auto levels = hn::Xor(Iq4Table(d), hn::Set(d, 0x80));
-    return hn::TableLookupBytes(levels, hn::And(hn::Vec<decltype(d)>{nibbles}, hn::Set(d, 15))).raw;
+    const __m512i levels = hn::Xor(Iq4Table(d), hn::Set(d, 0x80)).raw;
+    first = _mm512_shuffle_epi8(levels, LowNibbles(bytes));
+    second = _mm512_shuffle_epi8(levels, LowNibbles(_mm512_srli_epi16(bytes, 4)));
   }
-  static HWY_INLINE __m512i High(const std::uint8_t* unit, std::size_t g, __m512i nibbles) {
-    return Low(unit, g, nibbles);
-  }
-};
-
-template <>
-struct NibbleGroups<TensorType::kIQ4_NL> : Iq4Nibbles {
-  static constexpr std::size_t kBytes = 18, kFirst = 2;
-
-  static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT unit, __m256& scales, __m256&) {
-    scales = EightF16<kBytes>(unit);
+  static HWY_INLINE void Quants(const std::uint8_t* HWY_RESTRICT unit, std::size_t g,
+                                __m512i& first, __m512i& second) {
+    Levels(FourTimes16<18>(unit + g * 18 + 2), first, second);
   }
 };
 
 template <>
-struct NibbleGroups<TensorType::kIQ4_XS> : Iq4Nibbles {
-  static constexpr std::size_t kBytes = 16, kFirst = 8;
+struct Halves<TensorType::kIQ4_NL> : Iq4Halves<TensorType::kIQ4_NL> {};
 
+template <>
+struct Halves<TensorType::kIQ4_XS> : Iq4Halves<TensorType::kIQ4_XS> {
   static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT unit, __m256& scales, __m256&) {
     alignas(32) float out[8];
     Unpack<TensorType::kIQ4_XS>::Scales(unit, out, nullptr);
     scales = _mm256_load_ps(out);
   }
+  static HWY_INLINE void Quants(const std::uint8_t* HWY_RESTRICT unit, std::size_t g,
+                                __m512i& first, __m512i& second) {
+    Levels(FourTimes16<16>(unit + g * 16 + 8), first, second);
+  }
 };
 
 template <>
-struct NibbleGroups<TensorType::kMXFP4> {
-  static constexpr std::size_t kBytes = 17, kFirst = 1;
-  static constexpr int kOffset = 12;
-  static constexpr bool kHasMin = false;
-
+struct Halves<TensorType::kMXFP4> : NibbleHalves<TensorType::kMXFP4, 12> {
   // 2^(e - 128): exponent field e - 1, or a subnormal number for e of 0 and 1.
   static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT unit, __m256& scales, __m256&) {
     std::uint64_t exponents = 0;
@@ -149,56 +160,33 @@ struct NibbleGroups<TensorType::kMXFP4> {
     scales = _mm256_castsi256_ps(
         _mm256_mask_mov_epi32(normal, _mm256_cmplt_epu32_mask(e, _mm256_set1_epi32(2)), small));
   }
-  static HWY_INLINE __m512i Low(const std::uint8_t*, std::size_t, __m512i nibbles) {
+  static HWY_INLINE void Quants(const std::uint8_t* HWY_RESTRICT unit, std::size_t g,
+                                __m512i& first, __m512i& second) {
     const hn::FixedTag<std::uint8_t, 64> d;
-    return E2m1Levels(d, hn::And(hn::Vec<decltype(d)>{nibbles}, hn::Set(d, 15))).raw;
-  }
-  static HWY_INLINE __m512i High(const std::uint8_t* unit, std::size_t g, __m512i nibbles) {
-    return Low(unit, g, nibbles);
+    NibbleHalves::Quants(unit, g, first, second);
+    first = E2m1Levels(d, hn::Vec<decltype(d)>{first}).raw;
+    second = E2m1Levels(d, hn::Vec<decltype(d)>{second}).raw;
   }
 };
 
-// The bytes of groups g..g + 3, one in each lane.
-template <TensorType T>
-HWY_INLINE __m512i NibblesOf4(const std::uint8_t* HWY_RESTRICT unit, std::size_t g) {
-  using Format = NibbleGroups<T>;
-  const std::uint8_t* HWY_RESTRICT p = unit + Format::kFirst + g * Format::kBytes;
-  if constexpr (Format::kBytes == 16) {
-    return _mm512_loadu_si512(p);
-  } else {
-    const auto load = [](const std::uint8_t* from) HWY_ATTR {
-      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-    };
-    const __m256i first =
-        _mm256_inserti128_si256(_mm256_castsi128_si256(load(p)), load(p + Format::kBytes), 1);
-    const __m256i second = _mm256_inserti128_si256(
-        _mm256_castsi128_si256(load(p + 2 * Format::kBytes)), load(p + 3 * Format::kBytes), 1);
-    return _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1);
-  }
-}
-
 // Sums of a row with one token: scaled products, and per group the scaled sums of activations that
 // kOffset multiplies and those that the minima did.
-struct NibbleSums {
+struct HalvesSums {
   __m512 products;
   __m256 scaled, mins;
 };
 
 // A whole unit of a row with kTokens tokens.
 template <TensorType T, std::size_t kTokens>
-HWY_INLINE void NibbleUnit(const std::uint8_t* HWY_RESTRICT unit, const Q8Row& x,
-                           std::size_t columns, std::size_t column, NibbleSums (&out)[kTokens]) {
-  using Format = NibbleGroups<T>;
+HWY_INLINE void HalvesUnit(const std::uint8_t* HWY_RESTRICT unit, const Q8Row& x,
+                           std::size_t columns, std::size_t column, HalvesSums (&out)[kTokens]) {
+  using Format = Halves<T>;
   constexpr bool kOneScale = Unpack<T>::kBlock == 256;  // of the activations of a unit
   __m256 scales, mins = _mm256_setzero_ps();
   Format::Scales(unit, scales, mins);
   __m512i quants[2][2];
-  BRINK_UNROLL_LOOP(2)
-  for (std::size_t i = 0; i < 2; ++i) {
-    const __m512i nibbles = NibblesOf4<T>(unit, 4 * i);
-    quants[i][0] = Format::Low(unit, 4 * i, nibbles);
-    quants[i][1] = Format::High(unit, 4 * i, _mm512_srli_epi16(nibbles, 4));
-  }
+  Format::Quants(unit, 0, quants[0][0], quants[0][1]);
+  Format::Quants(unit, 4, quants[1][0], quants[1][1]);
   BRINK_UNROLL_LOOP(8)
   for (std::size_t t = 0; t < kTokens; ++t) {
     const std::size_t at = t * columns + column;
@@ -209,7 +197,7 @@ HWY_INLINE void NibbleUnit(const std::uint8_t* HWY_RESTRICT unit, const Q8Row& x
     if constexpr (Format::kOffset != 0) {
       out[t].scaled = _mm256_fmadd_ps(both, x_sums, out[t].scaled);
     }
-    if constexpr (Format::kHasMin) {
+    if constexpr (Unpack<T>::kHasMin) {
       out[t].mins = _mm256_fmadd_ps(_mm256_mul_ps(mins, x_scales), x_sums, out[t].mins);
     }
     BRINK_UNROLL_LOOP(2)
@@ -229,8 +217,8 @@ HWY_INLINE void NibbleUnit(const std::uint8_t* HWY_RESTRICT unit, const Q8Row& x
 }
 
 template <TensorType T, std::size_t kTokens>
-void MatvecNibbles(const MatvecArgs& args, std::size_t first_token) {
-  using Format = NibbleGroups<T>;
+void MatvecHalves(const MatvecArgs& args, std::size_t first_token) {
+  using Format = Halves<T>;
   constexpr std::size_t kUnitBytes = kUnit / Unpack<T>::kBlock * size_of(T).block_bytes;
   const std::size_t columns = args.weights.columns;
   const std::size_t whole = columns / kUnit * kUnit;
@@ -239,13 +227,13 @@ void MatvecNibbles(const MatvecArgs& args, std::size_t first_token) {
   FourRows<kTokens> rows;
   for (std::size_t r = args.row_begin; r < args.row_end; ++r) {
     const std::uint8_t* HWY_RESTRICT row = args.weights.data + r * row_bytes;
-    NibbleSums sums[kTokens];
+    HalvesSums sums[kTokens];
     for (std::size_t t = 0; t < kTokens; ++t) {
       sums[t] = {_mm512_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
     }
     for (std::size_t c = 0; c < whole; c += kUnit, row += kUnitBytes) {
       PrefetchUnit<kUnitBytes>(row);
-      NibbleUnit<T, kTokens>(row, x, columns, c, sums);
+      HalvesUnit<T, kTokens>(row, x, columns, c, sums);
     }
     hn::Vec<Floats> rest[kTokens];
     for (std::size_t t = 0; t < kTokens; ++t) rest[t].raw = sums[t].products;
@@ -268,11 +256,11 @@ void MatvecNibbles(const MatvecArgs& args, std::size_t first_token) {
 #endif  // VNNI
 
 template <TensorType T>
-constexpr bool HasNibbleGroups() {
+constexpr bool HasHalves() {
   return BRINK_HAVE_VNNI &&
-         (T == TensorType::kQ4_0 || T == TensorType::kQ4_1 || T == TensorType::kQ5_0 ||
-          T == TensorType::kQ5_1 || T == TensorType::kIQ4_NL || T == TensorType::kIQ4_XS ||
-          T == TensorType::kMXFP4);
+         (T == TensorType::kQ8_0 || T == TensorType::kQ4_0 || T == TensorType::kQ4_1 ||
+          T == TensorType::kQ5_0 || T == TensorType::kQ5_1 || T == TensorType::kIQ4_NL ||
+          T == TensorType::kIQ4_XS || T == TensorType::kMXFP4);
 }
 
 }  // namespace BRINK_ISA
