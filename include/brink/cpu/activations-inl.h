@@ -39,35 +39,146 @@ HWY_INLINE float RoundQ8Block(const float* HWY_RESTRICT x, std::int8_t* HWY_REST
   return inverse > 0.0f ? max / 127.0f : 0.0f;
 }
 
+#if HWY_TARGET == HWY_AVX3
+// Of every 128 bits, lanes 0 and 2 (or 1 and 3) of both.
+template <int kFirst, class V>
+HWY_INLINE V EveryOther(V a, V b) {
+  constexpr int kLanes = kFirst + 2;
+  return hn::BitCast(hn::DFromV<V>(), hn::Vec<hn::FixedTag<float, 16>>{_mm512_shuffle_ps(
+                                          hn::BitCast(hn::FixedTag<float, 16>(), a).raw,
+                                          hn::BitCast(hn::FixedTag<float, 16>(), b).raw,
+                                          _MM_SHUFFLE(kLanes, kFirst, kLanes, kFirst))});
+}
+
+// Lane 4i + j: lanes 4i to 4i + 3 of x[j] combined.
+template <class V, class Combine>
+HWY_INLINE V CombineFours(const V* x, Combine combine) {
+  const V low = combine(EveryOther<0>(x[0], x[1]), EveryOther<1>(x[0], x[1]));
+  const V high = combine(EveryOther<0>(x[2], x[3]), EveryOther<1>(x[2], x[3]));
+  return combine(EveryOther<0>(low, high), EveryOther<1>(low, high));
+}
+
+// Eight blocks of 32 at once: a division and the way from lanes to a maximum cost as much for one.
+HWY_INLINE void RoundUnitBy32(const float* HWY_RESTRICT x, std::int8_t* HWY_RESTRICT out,
+                              float* HWY_RESTRICT scales) {
+  const hn::FixedTag<float, 16> df;
+  using V = hn::Vec<decltype(df)>;
+  V max[8];
+  BRINK_UNROLL_LOOP(8)
+  for (std::size_t b = 0; b < 8; ++b) {
+    max[b] = hn::Max(hn::Abs(hn::LoadU(df, x + 32 * b)), hn::Abs(hn::LoadU(df, x + 32 * b + 16)));
+  }
+  const auto larger = [](V a, V b) HWY_ATTR { return hn::Max(a, b); };
+  // Lane 4i + j: of lanes 4i to 4i + 3 of block j. What is left are the maxima over i.
+  const V low = CombineFours(max, larger);
+  const V high = CombineFours(max + 4, larger);
+  const V halves = hn::Max(V{_mm512_shuffle_f32x4(low.raw, high.raw, _MM_SHUFFLE(1, 0, 1, 0))},
+                           V{_mm512_shuffle_f32x4(low.raw, high.raw, _MM_SHUFFLE(3, 2, 3, 2))});
+  // Blocks 0..3 twice, then blocks 4..7 twice.
+  const V of_blocks =
+      hn::Max(halves, V{_mm512_shuffle_f32x4(halves.raw, halves.raw, _MM_SHUFFLE(2, 3, 0, 1))});
+  const auto counts = hn::Gt(of_blocks, hn::Set(df, 1e-35f));
+  const V inverse = hn::IfThenElseZero(counts, hn::Div(hn::Set(df, 127.0f), of_blocks));
+  const V scale =
+      hn::IfThenElseZero(hn::Gt(inverse, hn::Zero(df)), hn::Div(of_blocks, hn::Set(df, 127.0f)));
+  _mm_storeu_ps(scales, _mm512_castps512_ps128(scale.raw));
+  _mm_storeu_ps(scales + 4, _mm512_extractf32x4_ps(scale.raw, 2));
+  BRINK_UNROLL_LOOP(4)
+  for (int i = 0; i < 4; ++i) {
+    // Two blocks: packing takes 128 bits of each vector in turn.
+    const auto rounded = [&](int b, std::size_t at) HWY_ATTR {
+      const __m512 factor =
+          _mm512_permutexvar_ps(_mm512_set1_epi32(b % 4 + b / 4 * 8), inverse.raw);
+      return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + 32 * b + at), factor));
+    };
+    const __m512i first = _mm512_packs_epi32(rounded(2 * i, 0), rounded(2 * i, 16));
+    const __m512i second = _mm512_packs_epi32(rounded(2 * i + 1, 0), rounded(2 * i + 1, 16));
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    _mm512_storeu_si512(out + 64 * i,
+                        _mm512_permutexvar_epi32(order, _mm512_packs_epi16(first, second)));
+  }
+}
+#endif
+
 // Rounds blocks of 256 or 32 values until there are `count`.
 HWY_INLINE void RoundQ8(const float* HWY_RESTRICT x, std::size_t count, std::uint32_t block,
                         std::int8_t* HWY_RESTRICT out, float* HWY_RESTRICT scales) {
-  for (std::size_t b = 0; b < count; b += block) {
+  std::size_t b = 0;
+#if HWY_TARGET == HWY_AVX3
+  if (block == 32) {
+    for (; b + 256 <= count; b += 256) RoundUnitBy32(x + b, out + b, scales + b / 32);
+  }
+#endif
+  for (; b < count; b += block) {
     scales[b / block] =
         block == 256 ? RoundQ8Block<256>(x + b, out + b) : RoundQ8Block<32>(x + b, out + b);
   }
 }
 
-// Lane i: the sum of the 4 bytes from q + 4i on.
-HWY_INLINE hn::Vec<hn::FixedTag<std::int32_t, 4>> SumsOf4(const std::int8_t* HWY_RESTRICT q) {
-  const hn::FixedTag<std::int32_t, 4> d4;
-  const hn::FixedTag<std::uint8_t, 16> du8;
-  const hn::FixedTag<std::int8_t, 16> ds8;
-  return DotU8S8(d4, hn::Zero(d4), hn::Set(du8, 1), hn::LoadU(ds8, q));
+// Sums of consecutive values of a unit.
+struct UnitSums {
+  alignas(64) std::int32_t of4[kUnit / 4];
+  alignas(64) std::int32_t of16[kUnit / 16];
+  alignas(64) std::int32_t of32[kUnit / 32];
+};
+
+HWY_INLINE void SumUnit(const std::int8_t* HWY_RESTRICT q, UnitSums& out) {
+  const hn::CappedTag<std::int32_t, 16> d;
+  const hn::Repartition<std::uint8_t, decltype(d)> du8;
+  const hn::Repartition<std::int8_t, decltype(d)> ds8;
+  using V = hn::Vec<decltype(d)>;
+  const auto fours = [&](std::size_t i) HWY_ATTR {
+    const V v = DotU8S8(d, hn::Zero(d), hn::Set(du8, 1), hn::LoadU(ds8, q + i));
+    hn::Store(v, d, out.of4 + i / 4);
+    return v;
+  };
+#if HWY_TARGET == HWY_AVX3
+  const V x[4] = {fours(0), fours(64), fours(128), fours(192)};
+  const V sums = CombineFours(x, [](V a, V b) HWY_ATTR { return hn::Add(a, b); });
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const V of16{_mm512_permutexvar_epi32(order, sums.raw)};
+  hn::Store(of16, d, out.of16);
+  const V of32 = hn::Add(EveryOther<0>(of16, of16), EveryOther<1>(of16, of16));
+  const __m512i first = _mm512_setr_epi32(0, 1, 4, 5, 8, 9, 12, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+  _mm256_store_si256(reinterpret_cast<__m256i*>(out.of32),
+                     _mm512_castsi512_si256(_mm512_permutexvar_epi32(first, of32.raw)));
+#else
+  for (std::size_t i = 0; i < kUnit; i += 4 * hn::Lanes(d)) fours(i);
+  for (std::size_t i = 0; i < kUnit / 16; ++i) {
+    const std::int32_t* s = out.of4 + 4 * i;
+    out.of16[i] = (s[0] + s[1]) + (s[2] + s[3]);
+  }
+  for (std::size_t i = 0; i < kUnit / 32; ++i) out.of32[i] = out.of16[2 * i] + out.of16[2 * i + 1];
+#endif
+}
+
+template <class T>
+HWY_INLINE void StoreSums(const std::int32_t* HWY_RESTRICT sums, std::size_t count,
+                          T* HWY_RESTRICT out) {
+  for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<T>(sums[i]);
+}
+
+HWY_INLINE void StoreStarts(const std::int32_t* HWY_RESTRICT sums, std::size_t count,
+                            std::int32_t* HWY_RESTRICT out) {
+  for (std::size_t i = 0; i < count; ++i) out[i] = sums[i] * -128;
 }
 
 void QuantizeQ8(const float* HWY_RESTRICT x, std::size_t count, std::uint32_t block,
                 const Q8Row& out) {
   RoundQ8(x, count, block, out.q, out.scales);
-  const hn::FixedTag<std::int32_t, 4> d4;
-  float previous = 0.0f;
-  for (std::size_t i = 0; i < count; i += 16) {
-    const auto fours = SumsOf4(out.q + i);
-    hn::StoreU(hn::Neg(hn::ShiftLeft<7>(fours)), d4, out.sums4 + i / 4);
-    const float sum = static_cast<float>(hn::GetLane(hn::SumOfLanes(d4, fours)));
-    out.sums16[i / 16] = sum;
-    if (i % 32 != 0) out.sums32[i / 32] = previous + sum;
-    previous = sum;
+  UnitSums sums;
+  for (std::size_t i = 0; i < count; i += kUnit) {
+    const std::size_t n = HWY_MIN(kUnit, count - i);
+    if (n == kUnit) {
+      SumUnit(out.q + i, sums);
+    } else {
+      alignas(64) std::int8_t padded[kUnit] = {};
+      std::memcpy(padded, out.q + i, n);
+      SumUnit(padded, sums);
+    }
+    StoreStarts(sums.of4, n / 4, out.sums4 + i / 4);
+    StoreSums(sums.of16, n / 16, out.sums16 + i / 16);
+    StoreSums(sums.of32, n / 32, out.sums32 + i / 32);
   }
 }
 
@@ -78,24 +189,12 @@ void PackQ8(const float* HWY_RESTRICT x, std::size_t count, std::uint32_t block,
     for (std::size_t b = count / block; b < kUnit / block; ++b) out.scales[b] = 0.0f;
     std::memset(out.q + count, 0, kUnit - count);
   }
-  // Four sums of 16 at a time: two rounds of adding neighbours.
-  const hn::FixedTag<std::int32_t, 4> d4;
-  const hn::FixedTag<std::int16_t, 4> d16;
-  for (std::size_t i = 0; i < kUnit; i += 64) {
-    const auto add_pairs = [&](auto a, auto b) HWY_ATTR {
-      return hn::Add(hn::ConcatEven(d4, b, a), hn::ConcatOdd(d4, b, a));
-    };
-    const auto low = add_pairs(SumsOf4(out.q + i), SumsOf4(out.q + i + 16));
-    const auto high = add_pairs(SumsOf4(out.q + i + 32), SumsOf4(out.q + i + 48));
-    const auto sums16 = add_pairs(low, high);
-    const auto sums32 = add_pairs(sums16, sums16);
-    const hn::Half<decltype(d4)> d2;
-    const hn::Half<decltype(d16)> d16x2;
-    hn::StoreU(hn::Neg(hn::ShiftLeft<7>(sums16)), d4, out.starts16 + i / 16);
-    hn::StoreU(hn::DemoteTo(d16, sums16), d16, out.sums16 + i / 16);
-    hn::StoreU(hn::Neg(hn::ShiftLeft<7>(hn::LowerHalf(d2, sums32))), d2, out.starts32 + i / 32);
-    hn::StoreU(hn::DemoteTo(d16x2, hn::LowerHalf(d2, sums32)), d16x2, out.sums32 + i / 32);
-  }
+  UnitSums sums;
+  SumUnit(out.q, sums);
+  StoreStarts(sums.of16, kUnit / 16, out.starts16);
+  StoreStarts(sums.of32, kUnit / 32, out.starts32);
+  StoreSums(sums.of16, kUnit / 16, out.sums16);
+  StoreSums(sums.of32, kUnit / 32, out.sums32);
 }
 
 }  // namespace BRINK_ISA
