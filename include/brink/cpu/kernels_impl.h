@@ -48,12 +48,15 @@ const Kernels& Table();
 namespace kernels_detail {
 
 #if HWY_ARCH_X86
-// AVX512_VNNI, AVX512_BF16 and GFNI (leaf 7): all come with every Zen 4 and later and with Intel's
-// servers from Sapphire Rapids (bf16 is absent on Ice Lake, which then runs the plain AVX-512 set).
-inline bool have_vnni_bf16_gfni() {
+// What BRINK_TARGET_EXTRA of the avx512_vnni pass names: AVX512_VNNI, GFNI, AVX512_VBMI and
+// AVX512_BF16 (leaf 7). All come with every Zen 4 and later and with Intel's servers from Sapphire
+// Rapids (bf16 is absent on Ice Lake, which then runs the plain AVX-512 set).
+inline bool have_avx512_vnni_pass() {
   unsigned a = 0, b = 0, c = 0, d = 0;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(c & (1u << 11))) return false;
-  if (!(c & (1u << 8))) return false;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  constexpr unsigned kVnni = 1u << 11, kGfni = 1u << 8, kVbmi = 1u << 1;
+  constexpr unsigned kAll = kVnni | kGfni | kVbmi;
+  if ((c & kAll) != kAll) return false;
   if (a < 1 || !__get_cpuid_count(7, 1, &a, &b, &c, &d)) return false;
   return (a & (1u << 5)) != 0;
 }
@@ -67,7 +70,7 @@ inline std::vector<const Kernels*> detect() {
   if (targets & HWY_AVX2) tables.push_back(&isa_avx2::Table());
   if (targets & HWY_AVX3) {
     tables.push_back(&isa_avx512::Table());
-    if (have_vnni_bf16_gfni()) tables.push_back(&isa_avx512_vnni::Table());
+    if (have_avx512_vnni_pass()) tables.push_back(&isa_avx512_vnni::Table());
   }
 #elif HWY_ARCH_ARM
   tables.push_back(&isa_neon::Table());

@@ -11,67 +11,100 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 #if BRINK_HAVE_VNNI
 
-// One 32-bit or 16-bit number from each of four or eight blocks, kStride bytes apart.
-template <std::size_t kStride>
-HWY_INLINE __m128i FourWords(const std::uint8_t* HWY_RESTRICT p) {
-  __m128i v = _mm_cvtsi32_si128(LoadAs<std::int32_t>(p));
-  v = _mm_insert_epi32(v, LoadAs<std::int32_t>(p + kStride), 1);
-  v = _mm_insert_epi32(v, LoadAs<std::int32_t>(p + 2 * kStride), 2);
-  return _mm_insert_epi32(v, LoadAs<std::int32_t>(p + 3 * kStride), 3);
+// Once only: the compiler would load a vector again for each use.
+HWY_INLINE __m512i LoadOnce(const std::uint8_t* HWY_RESTRICT p) {
+  __m512i v = _mm512_loadu_si512(p);
+  asm("" : "+v"(v));
+  return v;
 }
 
-template <std::size_t kStride>
-HWY_INLINE __m256 EightF16(const std::uint8_t* HWY_RESTRICT p) {
-  alignas(32) float out[8];
-  LoadF16x8<kStride>(p, out);
-  return _mm256_load_ps(out);
-}
-
-// The 16 bytes at p, p + kStride, p + 2 kStride and p + 3 kStride, one in each lane.
-template <std::size_t kStride>
-HWY_INLINE __m512i FourTimes16(const std::uint8_t* HWY_RESTRICT p) {
-  if constexpr (kStride == 16) {
-    return _mm512_loadu_si512(p);
-  } else {
-    const auto* a = reinterpret_cast<const __m128i*>(p);
-    const auto* b = reinterpret_cast<const __m128i*>(p + kStride);
-    const auto* c = reinterpret_cast<const __m128i*>(p + 2 * kStride);
-    const auto* d = reinterpret_cast<const __m128i*>(p + 3 * kStride);
-    const __m256i ab =
-        _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(a)), _mm_loadu_si128(b), 1);
-    const __m256i cd =
-        _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(c)), _mm_loadu_si128(d), 1);
-    return _mm512_inserti64x4(_mm512_castsi256_si512(ab), cd, 1);
+// Where four blocks lie in two vectors: kStride bytes apart from kStart on, counted as are the
+// places of the vectors, kFirst and kSecond. A permutation of both vectors costs less than four
+// loads and three inserts, and all fields of the blocks come out of them.
+template <std::size_t kStride, std::size_t kStart, std::size_t kFirst, std::size_t kSecond>
+struct FourBlocks {
+  static constexpr std::uint8_t At(std::size_t block, std::size_t byte) {
+    const std::size_t at = kStart + block * kStride + byte;
+    return static_cast<std::uint8_t>(at < kFirst + 64 ? at - kFirst : at - kSecond + 64);
   }
+};
+
+struct ByteTable {
+  alignas(64) std::uint8_t at[64];
+};
+
+// The 16 bytes from kByte on of each block, one block in each lane.
+template <class Blocks, std::size_t kByte>
+inline constexpr ByteTable kSixteens = [] {
+  ByteTable t{};
+  for (std::size_t i = 0; i < 64; ++i) t.at[i] = Blocks::At(i / 16, kByte + i % 16);
+  return t;
+}();
+
+// Small fields of four blocks. Bytes 0..7: the two bytes at 0 of each block; 8..15: the two at 2;
+// 16..23 and 24..31: the two at kBits and at kBits + 2.
+template <class Blocks, std::size_t kBits>
+inline constexpr ByteTable kFields = [] {
+  ByteTable t{};
+  for (std::size_t i = 0; i < 32; ++i) {
+    t.at[i] = Blocks::At(i / 2 % 4, (i < 16 ? 0 : kBits) + i / 8 % 2 * 2 + i % 2);
+  }
+  return t;
+}();
+
+HWY_INLINE __m512i Choose(__m512i first, __m512i second, const ByteTable& table) {
+  return _mm512_permutex2var_epi8(first, _mm512_load_si512(table.at), second);
+}
+
+// The f16 numbers at byte 0 (or 2, with kSecond) of 8 blocks, out of their kFields.
+template <bool kSecond>
+HWY_INLINE __m256 EightF16(const __m512i (&fields)[2]) {
+  const __m128i a = _mm512_castsi512_si128(fields[0]), b = _mm512_castsi512_si128(fields[1]);
+  return _mm256_cvtph_ps(kSecond ? _mm_unpackhi_epi64(a, b) : _mm_unpacklo_epi64(a, b));
 }
 
 HWY_INLINE __m512i LowNibbles(__m512i v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }
 
-// A specialisation has
-//   kBytes    from one group to the next
+// A unit. A specialisation has
+//   Load()    reads it
 //   kOffset   what is to be subtracted from quants, so that they are unsigned
-//   Scales()  the scales of the 8 groups of a unit, and minima, which are subtracted
-//   Quants()  quants of the first and second halves of groups g..g + 3
+//   Scales()  the scales of the 8 groups, and minima, which are subtracted
+//   Quants()  quants of the first and second halves of groups 4i to 4i + 3
 template <TensorType T>
 struct Halves;
 
+// Blocks that end on 16 bytes of nibbles, with two or more bytes before. Three vectors hold a unit.
 template <TensorType T, int kOffsetOfType>
 struct NibbleHalves {
-  static constexpr std::size_t kBytes = size_of(T).block_bytes;
   static constexpr int kOffset = kOffsetOfType;
+  static constexpr std::size_t kBytes = size_of(T).block_bytes;
+  static constexpr std::size_t kLast = 8 * kBytes - 64;
+  using Blocks0 = FourBlocks<kBytes, 0, 0, 64>;
+  using Blocks1 = FourBlocks<kBytes, 4 * kBytes, 64, kLast>;
+  static constexpr std::size_t kBits = kBytes < 20 ? 0 : kBytes - 20;  // of the types that have any
+  __m512i first, second, last, fields[2];
 
-  static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT unit, __m256& scales,
-                                __m256& mins) {
-    scales = EightF16<kBytes>(unit);
+  HWY_INLINE void Load(const std::uint8_t* HWY_RESTRICT unit) {
+    first = LoadOnce(unit);
+    second = LoadOnce(unit + 64);
+    last = LoadOnce(unit + kLast);
+    fields[0] = Choose(first, second, kFields<Blocks0, kBits>);
+    fields[1] = Choose(second, last, kFields<Blocks1, kBits>);
+  }
+  HWY_INLINE void Scales(__m256& scales, __m256& mins) const {
+    scales = EightF16<false>(fields);
     if constexpr (Unpack<T>::kHasMin) {
-      mins = _mm256_xor_ps(EightF16<kBytes>(unit + 2), _mm256_set1_ps(-0.0f));
+      mins = _mm256_xor_ps(EightF16<true>(fields), _mm256_set1_ps(-0.0f));
     }
   }
-  static HWY_INLINE void Quants(const std::uint8_t* HWY_RESTRICT unit, std::size_t g,
-                                __m512i& first, __m512i& second) {
-    const __m512i bytes = FourTimes16<kBytes>(unit + (g + 1) * kBytes - 16);
-    first = LowNibbles(bytes);
-    second = LowNibbles(_mm512_srli_epi16(bytes, 4));
+  HWY_INLINE __m512i Bytes(std::size_t i) const {
+    return i == 0 ? Choose(first, second, kSixteens<Blocks0, kBytes - 16>)
+                  : Choose(second, last, kSixteens<Blocks1, kBytes - 16>);
+  }
+  HWY_INLINE void Quants(std::size_t i, __m512i& low, __m512i& high) const {
+    const __m512i bytes = Bytes(i);
+    low = LowNibbles(bytes);
+    high = LowNibbles(_mm512_srli_epi16(bytes, 4));
   }
 };
 
@@ -83,19 +116,14 @@ struct Halves<TensorType::kQ4_1> : NibbleHalves<TensorType::kQ4_1, 0> {};
 // 32 bits before the nibbles go on top of them.
 template <TensorType T, int kOffsetOfType>
 struct NibbleHalvesWithBits : NibbleHalves<T, kOffsetOfType> {
-  static HWY_INLINE void Quants(const std::uint8_t* HWY_RESTRICT unit, std::size_t g,
-                                __m512i& first, __m512i& second) {
-    using Base = NibbleHalves<T, kOffsetOfType>;
-    Base::Quants(unit, g, first, second);
-    // The bits of the first halves to the lower 8 bytes, those of the second to the upper ones.
-    const __m128i bits =
-        _mm_shuffle_epi8(FourWords<Base::kBytes>(unit + (g + 1) * Base::kBytes - 20),
-                         _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15));
+  using Base = NibbleHalves<T, kOffsetOfType>;
+  HWY_INLINE void Quants(std::size_t i, __m512i& low, __m512i& high) const {
+    Base::Quants(i, low, high);
+    const __m128i bits = _mm512_extracti32x4_epi32(this->fields[i], 1);
     const __m512i fifth = _mm512_set1_epi8(16);
-    first =
-        _mm512_mask_add_epi8(first, static_cast<__mmask64>(_mm_cvtsi128_si64(bits)), first, fifth);
-    second = _mm512_mask_add_epi8(second, static_cast<__mmask64>(_mm_extract_epi64(bits, 1)),
-                                  second, fifth);
+    low = _mm512_mask_add_epi8(low, static_cast<__mmask64>(_mm_cvtsi128_si64(bits)), low, fifth);
+    high =
+        _mm512_mask_add_epi8(high, static_cast<__mmask64>(_mm_extract_epi64(bits, 1)), high, fifth);
   }
 };
 
@@ -105,67 +133,86 @@ template <>
 struct Halves<TensorType::kQ5_1> : NibbleHalvesWithBits<TensorType::kQ5_1, 0> {};
 
 template <>
-struct Halves<TensorType::kQ8_0> : NibbleHalves<TensorType::kQ8_0, 128> {
-  static HWY_INLINE void Quants(const std::uint8_t* HWY_RESTRICT unit, std::size_t g,
-                                __m512i& first, __m512i& second) {
+struct Halves<TensorType::kQ8_0> {
+  static constexpr int kOffset = 128;
+  static constexpr std::size_t kBytes = size_of(TensorType::kQ8_0).block_bytes;
+  // To the middle of the fourth block. The second halves lie alike 16 bytes on.
+  static constexpr std::size_t kSpan = 3 * kBytes + 18;
+  using Blocks = FourBlocks<kBytes, 0, 0, kSpan - 64>;
+  const std::uint8_t* HWY_RESTRICT unit;
+  __m512i first[2], second[2];
+
+  HWY_INLINE void Load(const std::uint8_t* HWY_RESTRICT blocks) {
+    unit = blocks;
+    for (std::size_t i = 0; i < 2; ++i) {
+      first[i] = LoadOnce(unit + 4 * i * kBytes);
+      second[i] = LoadOnce(unit + 4 * i * kBytes + kSpan - 64);
+    }
+  }
+  HWY_INLINE void Scales(__m256& scales, __m256&) const {
+    const __m512i fields[2] = {Choose(first[0], second[0], kFields<Blocks, 0>),
+                               Choose(first[1], second[1], kFields<Blocks, 0>)};
+    scales = EightF16<false>(fields);
+  }
+  HWY_INLINE void Quants(std::size_t i, __m512i& low, __m512i& high) const {
     const __m512i sign = _mm512_set1_epi8(-128);
-    first = _mm512_xor_si512(FourTimes16<kBytes>(unit + g * kBytes + 2), sign);
-    second = _mm512_xor_si512(FourTimes16<kBytes>(unit + g * kBytes + 18), sign);
+    const std::uint8_t* HWY_RESTRICT blocks = unit + 4 * i * kBytes + 16;
+    low = Choose(first[i], second[i], kSixteens<Blocks, 2>);
+    high = Choose(_mm512_loadu_si512(blocks), _mm512_loadu_si512(blocks + kSpan - 64),
+                  kSixteens<Blocks, 2>);
+    low = _mm512_xor_si512(low, sign);
+    high = _mm512_xor_si512(high, sign);
   }
 };
 
 // Nibbles that choose one of 16 levels, 128 more than their value to make them unsigned.
-template <TensorType T>
-struct Iq4Halves : NibbleHalves<T, 128> {
-  static HWY_INLINE void Levels(__m512i bytes, __m512i& first, __m512i& second) {
-    const hn::FixedTag<std::uint8_t, 64> d;
-    const __m512i levels = hn::Xor(Iq4Table(d), hn::Set(d, 0x80)).raw;
-    first = _mm512_shuffle_epi8(levels, LowNibbles(bytes));
-    second = _mm512_shuffle_epi8(levels, LowNibbles(_mm512_srli_epi16(bytes, 4)));
-  }
-  static HWY_INLINE void Quants(const std::uint8_t* HWY_RESTRICT unit, std::size_t g,
-                                __m512i& first, __m512i& second) {
-    Levels(FourTimes16<18>(unit + g * 18 + 2), first, second);
+HWY_INLINE void Iq4Levels(__m512i bytes, __m512i& low, __m512i& high) {
+  const hn::FixedTag<std::uint8_t, 64> d;
+  const __m512i levels = hn::Xor(Iq4Table(d), hn::Set(d, 0x80)).raw;
+  low = _mm512_shuffle_epi8(levels, LowNibbles(bytes));
+  high = _mm512_shuffle_epi8(levels, LowNibbles(_mm512_srli_epi16(bytes, 4)));
+}
+
+template <>
+struct Halves<TensorType::kIQ4_NL> : NibbleHalves<TensorType::kIQ4_NL, 128> {
+  HWY_INLINE void Quants(std::size_t i, __m512i& low, __m512i& high) const {
+    Iq4Levels(Bytes(i), low, high);
   }
 };
 
 template <>
-struct Halves<TensorType::kIQ4_NL> : Iq4Halves<TensorType::kIQ4_NL> {};
+struct Halves<TensorType::kIQ4_XS> {
+  static constexpr int kOffset = 128;
+  const std::uint8_t* HWY_RESTRICT unit;
 
-template <>
-struct Halves<TensorType::kIQ4_XS> : Iq4Halves<TensorType::kIQ4_XS> {
-  static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT unit, __m256& scales, __m256&) {
+  HWY_INLINE void Load(const std::uint8_t* HWY_RESTRICT block) { unit = block; }
+  HWY_INLINE void Scales(__m256& scales, __m256&) const {
     alignas(32) float out[8];
     Unpack<TensorType::kIQ4_XS>::Scales(unit, out, nullptr);
     scales = _mm256_load_ps(out);
   }
-  static HWY_INLINE void Quants(const std::uint8_t* HWY_RESTRICT unit, std::size_t g,
-                                __m512i& first, __m512i& second) {
-    Levels(FourTimes16<16>(unit + g * 16 + 8), first, second);
+  HWY_INLINE void Quants(std::size_t i, __m512i& low, __m512i& high) const {
+    Iq4Levels(_mm512_loadu_si512(unit + 8 + i * 64), low, high);
   }
 };
 
 template <>
 struct Halves<TensorType::kMXFP4> : NibbleHalves<TensorType::kMXFP4, 12> {
   // 2^(e - 128): exponent field e - 1, or a subnormal number for e of 0 and 1.
-  static HWY_INLINE void Scales(const std::uint8_t* HWY_RESTRICT unit, __m256& scales, __m256&) {
-    std::uint64_t exponents = 0;
-    BRINK_UNROLL_LOOP(8)
-    for (std::size_t g = 0; g < 8; ++g) {
-      exponents |= static_cast<std::uint64_t>(unit[g * kBytes]) << (8 * g);
-    }
-    const __m256i e = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(exponents)));
+  HWY_INLINE void Scales(__m256& scales, __m256&) const {
+    const __m128i bytes =
+        _mm_unpacklo_epi64(_mm512_castsi512_si128(fields[0]), _mm512_castsi512_si128(fields[1]));
+    const __m256i e = _mm256_and_si256(_mm256_cvtepu16_epi32(bytes), _mm256_set1_epi32(255));
     const __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
     const __m256i small = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
     scales = _mm256_castsi256_ps(
         _mm256_mask_mov_epi32(normal, _mm256_cmplt_epu32_mask(e, _mm256_set1_epi32(2)), small));
   }
-  static HWY_INLINE void Quants(const std::uint8_t* HWY_RESTRICT unit, std::size_t g,
-                                __m512i& first, __m512i& second) {
+  HWY_INLINE void Quants(std::size_t i, __m512i& low, __m512i& high) const {
     const hn::FixedTag<std::uint8_t, 64> d;
-    NibbleHalves::Quants(unit, g, first, second);
-    first = E2m1Levels(d, hn::Vec<decltype(d)>{first}).raw;
-    second = E2m1Levels(d, hn::Vec<decltype(d)>{second}).raw;
+    NibbleHalves::Quants(i, low, high);
+    low = E2m1Levels(d, hn::Vec<decltype(d)>{low}).raw;
+    high = E2m1Levels(d, hn::Vec<decltype(d)>{high}).raw;
   }
 };
 
@@ -180,13 +227,14 @@ struct HalvesSums {
 template <TensorType T, std::size_t kTokens>
 HWY_INLINE void HalvesUnit(const std::uint8_t* HWY_RESTRICT unit, const Q8Row& x,
                            std::size_t columns, std::size_t column, HalvesSums (&out)[kTokens]) {
-  using Format = Halves<T>;
   constexpr bool kOneScale = Unpack<T>::kBlock == 256;  // of the activations of a unit
   __m256 scales, mins = _mm256_setzero_ps();
-  Format::Scales(unit, scales, mins);
+  Halves<T> halves;
+  halves.Load(unit);
+  halves.Scales(scales, mins);
   __m512i quants[2][2];
-  Format::Quants(unit, 0, quants[0][0], quants[0][1]);
-  Format::Quants(unit, 4, quants[1][0], quants[1][1]);
+  halves.Quants(0, quants[0][0], quants[0][1]);
+  halves.Quants(1, quants[1][0], quants[1][1]);
   BRINK_UNROLL_LOOP(8)
   for (std::size_t t = 0; t < kTokens; ++t) {
     const std::size_t at = t * columns + column;
@@ -194,7 +242,7 @@ HWY_INLINE void HalvesUnit(const std::uint8_t* HWY_RESTRICT unit, const Q8Row& x
         kOneScale ? _mm256_set1_ps(x.scales[at / 256]) : _mm256_loadu_ps(x.scales + at / 32);
     const __m256 x_sums = _mm256_loadu_ps(x.sums32 + at / 32);
     const __m256 both = _mm256_mul_ps(scales, x_scales);
-    if constexpr (Format::kOffset != 0) {
+    if constexpr (Halves<T>::kOffset != 0) {
       out[t].scaled = _mm256_fmadd_ps(both, x_sums, out[t].scaled);
     }
     if constexpr (Unpack<T>::kHasMin) {

@@ -45,7 +45,7 @@
 #undef BRINK_HAVE_VNNI
 #undef BRINK_TARGET_EXTRA
 #define BRINK_HAVE_VNNI 1
-#define BRINK_TARGET_EXTRA ",avx512vnni,avx512bf16,gfni"
+#define BRINK_TARGET_EXTRA ",avx512vnni,avx512bf16,avx512vbmi,gfni"
 #define BRINK_ISA isa_avx512_vnni
 #define BRINK_ISA_NAME "avx512_vnni"
 #include BRINK_PASS_INCLUDE
