@@ -15,6 +15,7 @@
 #include "brink/cpu/attention-inl.h"
 #include "brink/cpu/activations-inl.h"
 #include "brink/cpu/matvec_k-inl.h"
+#include "brink/cpu/matvec_grids-inl.h"
 #include "brink/cpu/matvec-inl.h"
 #include "brink/cpu/matvec_halves-inl.h"
 #include "brink/cpu/matvec_q8-inl.h"

@@ -151,9 +151,11 @@ HWY_INLINE void MatvecUnit(const std::uint8_t* HWY_RESTRICT blocks, const Q8Row&
   if constexpr (kQ8Block == 256) {
     hn::Vec<decltype(df)> unit[kTokens];
     for (std::size_t t = 0; t < kTokens; ++t) unit[t] = hn::Zero(df);
+    UnitQuants<T> quants;
+    quants.Load(blocks);
     BRINK_UNROLL_LOOP(16)
     for (std::size_t k = 0; k < kUnit; k += hn::Lanes(d8)) {
-      const auto q = QuantsAt<T>(d8, blocks, k);
+      const auto q = quants.At(d8, k);
       const auto scale = ScalesAt<kGroup>(df, scales, k);
       for (std::size_t t = 0; t < kTokens; ++t) {
         const std::size_t at = t * columns + column + k;

@@ -29,10 +29,6 @@ struct FourBlocks {
   }
 };
 
-struct ByteTable {
-  alignas(64) std::uint8_t at[64];
-};
-
 // The 16 bytes from kByte on of each block, one block in each lane.
 template <class Blocks, std::size_t kByte>
 inline constexpr ByteTable kSixteens = [] {

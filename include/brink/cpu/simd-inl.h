@@ -27,7 +27,9 @@ HWY_INLINE T LoadAs(const std::uint8_t* p) {
 // Little-endian f16 at any address. F16C comes with every processor that has AVX2.
 HWY_INLINE float LoadF16(const std::uint8_t* p) {
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
-  return _cvtsh_ss(LoadAs<std::uint16_t>(p));
+  // Not _cvtsh_ss(): GCC inserts the number into a register that the loop before has left, whose
+  // iterations then wait for each other.
+  return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(LoadAs<std::uint16_t>(p))));
 #else
   return f16_to_f32(LoadAs<std::uint16_t>(p));
 #endif
@@ -46,6 +48,11 @@ HWY_INLINE V Opaque(V v) {
 #endif
   return v;
 }
+
+// Indexes of a permutation of bytes.
+struct ByteTable {
+  alignas(64) std::uint8_t at[64];
+};
 
 // acc[i] + sum over j < 4 of w[4i + j] * x[4i + j], exact for w <= 128 as unsigned and
 // |x| <= 127: then two neighbouring products fit 16 bits.
