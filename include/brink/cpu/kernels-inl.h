@@ -20,6 +20,7 @@
 #include "brink/cpu/matvec_halves-inl.h"
 #include "brink/cpu/matvec_q8-inl.h"
 #include "brink/cpu/matmul_unpack-inl.h"
+#include "brink/cpu/matmul_unpack_vnni-inl.h"
 #include "brink/cpu/matmul-inl.h"
 #include "brink/cpu/matmul_float-inl.h"
 // clang-format on

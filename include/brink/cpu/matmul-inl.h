@@ -123,6 +123,12 @@ HWY_INLINE hn::Vec<Rows> StartOf(const PanelUnit& in, std::size_t t, std::size_t
     const auto start = hn::Set(d, in.starts[t * kSums + g]);
     if constexpr (kOffset == 128) {
       return start;
+    } else if constexpr (kOffset == 8) {
+      return hn::ShiftRight<4>(start);
+    } else if constexpr (kOffset == 16) {
+      return hn::ShiftRight<3>(start);
+    } else if constexpr (kOffset == 32) {
+      return hn::ShiftRight<2>(start);
     } else {
       return hn::Mul(hn::ShiftRight<7>(start), hn::Set(d, kOffset));
     }
@@ -392,14 +398,26 @@ HWY_INLINE void ForEachTile(const MatmulArgs& args, float* sums, Unit unit) {
   }
 }
 
+// `count` columns from `column` on of rows [first, end), however that is done fastest.
+template <TensorType T>
+HWY_INLINE void UnpackQ8Tile(const WeightMatrix& w, std::size_t first, std::size_t end,
+                             std::size_t column, std::size_t count, Q8Tile& tile) {
+#if BRINK_HAVE_VNNI
+  if constexpr (UnpackRows<T>::kExists) {
+    if (count == kUnit) return UnpackWholeUnit<T>(w, first, end, column, tile);
+  }
+#endif
+  UnpackTile(w, &UnpackUnit<T>, LayoutOf<T>(), kUnit / Unpack<T>::kGroup, first, end, column, count,
+             tile);
+}
+
 template <TensorType T>
 void MatmulQ8(const MatmulArgs& args) {
   constexpr TileLayout kLayout = LayoutOf<T>();
-  constexpr std::size_t kGroups = kUnit / Unpack<T>::kGroup;
   auto& tile = *reinterpret_cast<Q8Tile*>(args.scratch);
   float* sums = reinterpret_cast<float*>(args.scratch + sizeof(Q8Tile));
   ForEachTile(args, sums, [&](std::size_t r, std::size_t c, std::size_t count, PanelSums to) {
-    UnpackTile(args.weights, &UnpackUnit<T>, kLayout, kGroups, r, args.row_end, c, count, tile);
+    UnpackQ8Tile<T>(args.weights, r, args.row_end, c, count, tile);
     const bool more = c + kUnit < args.weights.columns;
     const NextTile next(args.weights, more ? r : r + kPanelRows, more ? c + kUnit : 0);
     Q8TileAllTokens<kLayout>(tile, args.x, c / kUnit,

@@ -154,8 +154,8 @@ constexpr TileLayout LayoutOf() {
                Format::kHasMin,
                1};
 #if BRINK_HAVE_VNNI
-  // One offset for all: it is what the panels' starting values are for.
-  if (l.offset != 0 || Format::kSigned) l.offset = 128;
+  // Offsets that the panels' starting values, for 128, can be shifted to.
+  if (Format::kSigned || (l.offset & (l.offset - 1)) != 0) l.offset = 128;
   if (T == TensorType::kQ2_K || T == TensorType::kQ3_K) {
     l.scales = TileScales::kFolded;
     l.group = kUnit;
