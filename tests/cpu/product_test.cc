@@ -132,6 +132,21 @@ TEST_P(ProductTest, AgreesWithFloat64) {
   }
 }
 
+// Every way to cut tokens into register tiles, with panels of rows that are not whole.
+TEST_P(ProductTest, AgreesForAnyNumberOfTokens) {
+  const TensorType type = GetParam();
+  const std::size_t block = format_of(type).block_size;
+  const std::size_t columns = (2 * kUnit + block - 1) / block * block + (block < 256 ? block : 0);
+  for (const Kernels* kernels : available_kernels()) {
+    for (const std::size_t rows : {16, 49}) {
+      for (const std::size_t tokens : {3, 4, 6, 7, 10, 11, 12, 13, 14, 40}) {
+        check(*kernels, type, {rows, columns, tokens}, Activations::kQ8, 2);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
 TEST_P(ProductTest, DoesNotDependOnThreadsOrBatch) {
   const TensorType type = GetParam();
   const Format& format = format_of(type);
@@ -148,11 +163,11 @@ TEST_P(ProductTest, DoesNotDependOnThreadsOrBatch) {
     for (const Activations activations :
          {Activations::kF32, Activations::kBf16, Activations::kQ8}) {
       const auto run = [&](unsigned threads, std::size_t first, std::size_t count,
-                           std::vector<float>& y) {
+                           std::vector<float>& y, std::size_t alike = 0) {
         ThreadPool pool(threads);
         ActivationBuffer buffer;
         ProductScratch scratch;
-        buffer.assign(x.data() + first * columns, columns, count, columns, activations);
+        buffer.assign(x.data() + first * columns, columns, count, columns, activations, alike);
         const Product p{{blocks.data(), type, rows, columns, 1.0f}, y.data() + first * rows, rows};
         multiply(pool, *kernels, {&p, 1}, buffer, scratch);
       };
@@ -167,10 +182,12 @@ TEST_P(ProductTest, DoesNotDependOnThreadsOrBatch) {
       run(2, 9, 11, parts);
       ASSERT_EQ(std::memcmp(whole.data(), parts.data(), whole.size() * 4), 0)
           << kernels->name << " prompt in two pieces";
-      run(1, 0, 8, whole);
-      for (std::size_t t = 0; t < 8; ++t) run(1, t, 1, parts);
-      ASSERT_EQ(std::memcmp(whole.data(), parts.data(), 8 * rows * 4), 0)
-          << kernels->name << " tokens one by one";
+      for (const std::size_t count : {2, 8, 20}) {
+        run(1, 0, count, whole);
+        for (std::size_t t = 0; t < count; ++t) run(1, t, 1, parts, count);
+        ASSERT_EQ(std::memcmp(whole.data(), parts.data(), count * rows * 4), 0)
+            << kernels->name << " tokens one by one";
+      }
     }
   }
 }

@@ -98,7 +98,7 @@ class CpuBackend final : public Backend {
 
   void multiply_all(std::span<const Product> products);
   void multiply_one(const WeightMatrix& matrix, float* y);
-  void assign(const float* x, std::size_t rows, std::size_t columns);
+  void assign(const float* x, std::size_t rows, std::size_t columns, std::size_t alike = 0);
   void add_bias(float* y, const WeightVector& bias);
   // x += the waiting product, then norm_ = norm(x); all rows.
   void norm(const WeightVector& weight);
@@ -185,8 +185,8 @@ class CpuBackend final : public Backend {
   AlignedBuffer<float> shared_routes_;  // [batch]
   AlignedBuffer<float> shared_gate_;    // [batch][shared_width]; shared_up_ the same
   AlignedBuffer<float> shared_up_;
-  AlignedBuffer<float> gathered_;    // [slots + kMatvecTokens][embedding]
-  AlignedBuffer<float> expert_out_;  // the same
+  AlignedBuffer<float> gathered_;    // [batch][embedding]
+  AlignedBuffer<float> expert_out_;  // [slots][embedding]
   std::vector<RowProduct> row_products_;
   std::vector<MatvecPart> row_parts_;
 };

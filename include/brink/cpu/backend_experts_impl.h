@@ -118,30 +118,27 @@ void CpuBackend::run_experts_alone(const LayerWeights& w) {
 }
 
 // Every expert multiplies all of its tokens at once. How many those are depends on the rest of the
-// batch, the kind of kernel must not: where the batch is large, an expert with few tokens gets
-// copies of one of them, whose results land where the next experts' will.
+// batch, the kind of kernel must not: it is the one for all tokens of the batch.
 void CpuBackend::run_experts_grouped(const LayerWeights& w) {
   const std::size_t width = config_.expert_width;
   const std::size_t n = config_.embedding;
-  const std::size_t least = rows_ > kMatvecTokens ? kMatvecTokens + 1 : 1;
   for (std::size_t e = 0; e < config_.experts; ++e) {
     const std::size_t begin = begins_[e];
     const std::size_t count = begins_[e + 1] - begin;
     if (count == 0) continue;
-    const std::size_t rows = std::max(count, least);
-    for_rows(rows, n, [&](std::size_t i, unsigned) {
-      const std::size_t row = rows_of_[begin + (i < count ? i : 0)];
+    for_rows(count, n, [&](std::size_t i, unsigned) {
+      const std::size_t row = rows_of_[begin + i];
       std::memcpy(gathered_.data() + i * n, norm_.data() + row * n, n * sizeof(float));
     });
-    assign(gathered_.data(), rows, n);
+    assign(gathered_.data(), count, n, rows_);
     const std::array<Product, 2> products{
         {{w.expert_gate[e], gate_.data(), width}, {w.expert_up[e], up_.data(), width}}};
     multiply_all(products);
-    for_rows(rows, width * cpu_backend_detail::kExpWork, [&](std::size_t i, unsigned) {
+    for_rows(count, width * cpu_backend_detail::kExpWork, [&](std::size_t i, unsigned) {
       float* gate = gate_.data() + i * width;
       kernels_.swiglu(gate, up_.data() + i * width, width, gate);
     });
-    assign(gate_.data(), rows, width);
+    assign(gate_.data(), count, width, rows_);
     multiply_one(w.expert_down[e], expert_out_.data() + begin * n);
   }
 }

@@ -107,9 +107,7 @@ CpuBackend::CpuBackend(const Config& config, const Weights& weights,
   attention_ = AlignedBuffer<float>(batch * widths_.attention);
   out_ = AlignedBuffer<float>(batch * embedding);
   rotations_ = AlignedBuffer<float>(batch * 2 * rope_.pairs());
-  // See run_experts_grouped for the rows beyond the batch.
-  const std::size_t extra = config.experts > 0 ? kMatvecTokens : 0;
-  const std::size_t hidden_rows = std::max(batch + extra, widths_.choices);
+  const std::size_t hidden_rows = std::max(batch, widths_.choices);
   gate_ = AlignedBuffer<float>(hidden_rows * widths_.hidden);
   up_ = AlignedBuffer<float>(hidden_rows * widths_.hidden);
   if (config.experts > 0) {
@@ -121,8 +119,8 @@ CpuBackend::CpuBackend(const Config& config, const Weights& weights,
     shared_routes_ = AlignedBuffer<float>(config.shared_width > 0 ? batch : 0);
     shared_gate_ = AlignedBuffer<float>(batch * config.shared_width);
     shared_up_ = AlignedBuffer<float>(batch * config.shared_width);
-    gathered_ = AlignedBuffer<float>((batch + extra) * embedding);
-    expert_out_ = AlignedBuffer<float>((slots + extra) * embedding);
+    gathered_ = AlignedBuffer<float>(batch * embedding);
+    expert_out_ = AlignedBuffer<float>(slots * embedding);
     row_products_.reserve(2 * config.experts_used);
     row_parts_.reserve(2 * config.experts_used);
   }
@@ -149,11 +147,10 @@ std::uint64_t CpuBackend::working_bytes(const Config& config, const CpuBackendOp
                                         std::size_t rows) {
   const Widths w(config);
   const std::uint64_t batch = options.batch;
-  const std::uint64_t extra = config.experts > 0 ? kMatvecTokens : 0;
   std::uint64_t values = batch * (3 * config.embedding + w.q + w.k + w.v + w.attention +
                                   config.rope.dimensions + w.routes + 2 * w.shared);
-  values += 2 * std::max<std::uint64_t>(batch + extra, w.choices) * w.hidden;
-  if (config.experts > 0) values += (batch + extra + batch * w.choices + extra) * config.embedding;
+  values += 2 * std::max<std::uint64_t>(batch, w.choices) * w.hidden;
+  if (config.experts > 0) values += (batch + batch * w.choices) * config.embedding;
   values += rows * config.vocabulary;
   // The rounded input of a product: q8 values have scales and sums beside them.
   const std::uint64_t input =
@@ -188,8 +185,8 @@ void CpuBackend::for_rows(std::size_t rows, std::size_t work, F&& fn) {
   });
 }
 
-void CpuBackend::assign(const float* x, std::size_t rows, std::size_t columns) {
-  input_.assign(x, columns, rows, columns, options_.activations);
+void CpuBackend::assign(const float* x, std::size_t rows, std::size_t columns, std::size_t alike) {
+  input_.assign(x, columns, rows, columns, options_.activations, alike);
 }
 
 void CpuBackend::multiply_all(std::span<const Product> products) {

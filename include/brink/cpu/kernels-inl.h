@@ -18,9 +18,9 @@
 #include "brink/cpu/matvec_grids-inl.h"
 #include "brink/cpu/matvec-inl.h"
 #include "brink/cpu/matvec_halves-inl.h"
-#include "brink/cpu/matvec_q8-inl.h"
 #include "brink/cpu/matmul_unpack-inl.h"
 #include "brink/cpu/matmul_unpack_vnni-inl.h"
+#include "brink/cpu/matvec_q8-inl.h"
 #include "brink/cpu/matmul-inl.h"
 #include "brink/cpu/matmul_float-inl.h"
 // clang-format on
@@ -44,6 +44,8 @@ const Kernels& Table() {
     k.matmul_bf16 = &MatmulFloat<true>;
 #define X(name)                                                                                \
   k.matvec_q8[static_cast<std::size_t>(TensorType::k##name)] = &MatvecQ8<TensorType::k##name>; \
+  k.matvec_q8_tokens[static_cast<std::size_t>(TensorType::k##name)] =                          \
+      MostMatvecTokens<TensorType::k##name>();                                                 \
   k.matvec_order[static_cast<std::size_t>(TensorType::k##name)] =                              \
       MatvecOrder<TensorType::k##name>();                                                      \
   k.matmul_q8[static_cast<std::size_t>(TensorType::k##name)] = &MatmulQ8<TensorType::k##name>;

@@ -44,7 +44,7 @@ struct AttentionArgs {
   KvType v_type = KvType::kF32;
   std::size_t k_dim = 0;
   std::size_t v_dim = 0;
-  float scale = 1.0f;    ///< multiplies q . k
+  float scale = 1.0f;  ///< multiplies q . k
   AttentionPrecision precision = AttentionPrecision::kF32;
   float* out = nullptr;  ///< output i at out + i * out_stride, v_dim values
   std::size_t out_stride = 0;
@@ -53,7 +53,7 @@ struct AttentionArgs {
 /// y[t * y_stride + r] = scale * sum_k W[r][k] x[t][k] for rows [row_begin, row_end).
 struct MatvecArgs {
   WeightMatrix weights;
-  ActivationRows x;  ///< at most kMatvecTokens tokens
+  ActivationRows x;  ///< at most kMatvecTokens tokens, or Kernels::matvec_q8_tokens
   std::size_t row_begin = 0;
   std::size_t row_end = 0;
   float* y = nullptr;
@@ -66,6 +66,7 @@ struct MatmulArgs {
   ActivationPanels x;
   std::size_t row_begin = 0;  ///< a multiple of Kernels::panel_rows
   std::size_t row_end = 0;
+  std::size_t next_row = 0;  ///< where the same thread will probably go on; weights.rows if nowhere
   float* y = nullptr;
   std::size_t y_stride = 0;
   /// At least Kernels::matmul_scratch_bytes(tokens), 64-byte aligned, one per thread.
@@ -81,7 +82,8 @@ struct Kernels {
   // --- Activations ---------------------------------------------------------------------------
   /// Rounds one row of `count` values to int8 (count a multiple of `block`, block 32 or 256).
   void (*quantize_q8)(const float* x, std::size_t count, std::uint32_t block, const Q8Row& out);
-  /// The same for one unit of `count` <= kUnit values (a multiple of `block`), zero-padded to kUnit.
+  /// The same for one unit of `count` <= kUnit values (a multiple of `block`), zero-padded to
+  /// kUnit.
   void (*pack_q8)(const float* x, std::size_t count, std::uint32_t block, const Q8Unit& out);
   /// Rounds to nearest-even bf16; NaN stays NaN.
   void (*round_bf16)(const float* x, std::size_t count, std::uint16_t* out);
@@ -90,6 +92,9 @@ struct Kernels {
   /// Few tokens (generation): weights are read once, straight from their blocks.
   void (*matvec_f32)(const MatvecArgs&);                 ///< any type
   void (*matvec_q8[kTensorTypeIds])(const MatvecArgs&);  ///< nullptr where Format::q8_block is 0
+  /// The largest number of tokens that matvec_q8 takes, and for which it is the faster kind; at
+  /// least 1, at most kMatvecTokens.
+  std::size_t matvec_q8_tokens[kTensorTypeIds];
   /// The order in which matvec_q8 wants q.
   Q8Order matvec_order[kTensorTypeIds];
   /// Many tokens (prompts): panels of rows are unpacked once and used for every token.

@@ -330,6 +330,7 @@ struct NextTile {
   std::size_t rows = 0;
   std::size_t bytes = 0;  // per row
 
+  NextTile() = default;
   NextTile(const WeightMatrix& w, std::size_t row, std::size_t column) {
     if (row >= w.rows) return;
     const TensorTypeSize& size = size_of(w.type);
@@ -340,7 +341,6 @@ struct NextTile {
     bytes = count / size.block_size * size.block_bytes;
   }
   HWY_INLINE void Prefetch(std::size_t row) const {
-    if (row >= rows) return;
     const std::uint8_t* p = start + row * row_bytes;
     for (std::size_t i = 0; i < bytes + 63; i += 64) {
       __builtin_prefetch(p + HWY_MIN(i, bytes - 1), 0, 2);
@@ -359,17 +359,30 @@ HWY_NOINLINE void Q8TileAllTokens(const Q8Tile& tile, const ActivationPanels& pa
                         kLayout.sums == 16 ? panels.sums16 : panels.sums32};
   const PanelUnit in = first.from<kLayout>(unit * tokens);
   const std::size_t per_step = (kPanelRows * kTileTokens + tokens - 1) / tokens;
-  std::size_t t = 0, row = 0;
-  for (; t + kTileTokens <= tokens; t += kTileTokens) {
-    for (const std::size_t end = row + per_step; row < end; ++row) next.Prefetch(row);
-    Q8TileTokens<kLayout, kTileTokens>(tile, groups, in.from<kLayout>(t), to, t);
-  }
-  if constexpr (kTileTokens > 2) {
-    for (; t + 2 <= tokens; t += 2) {
-      Q8TileTokens<kLayout, 2>(tile, groups, in.from<kLayout>(t), to, t);
+  std::size_t row = 0;
+  for (std::size_t t = 0; t < tokens;) {
+    for (const std::size_t end = HWY_MIN(row + per_step, next.rows); row < end; ++row) {
+      next.Prefetch(row);
+    }
+    const auto step = [&](auto count) HWY_ATTR {
+      Q8TileTokens<kLayout, count()>(tile, groups, in.from<kLayout>(t), to, t);
+      t += count();
+    };
+    const std::size_t left = tokens - t;
+    // Seven and eight are better cut in halves.
+    const bool halves = kTileTokens == 6 && (left == 7 || left == 8);
+    if (left >= kTileTokens && !halves) {
+      step(std::integral_constant<std::size_t, kTileTokens>());
+    } else if (kTileTokens == 6 && left >= 4) {
+      step(std::integral_constant<std::size_t, HWY_MIN(kTileTokens, std::size_t{4})>());
+    } else if (left == 3) {
+      step(std::integral_constant<std::size_t, 3>());
+    } else if (left == 2) {
+      step(std::integral_constant<std::size_t, 2>());
+    } else {
+      step(std::integral_constant<std::size_t, 1>());
     }
   }
-  for (; t < tokens; ++t) Q8TileTokens<kLayout, 1>(tile, groups, in.from<kLayout>(t), to, t);
 }
 
 // Copies the sums of a panel that has not all its rows to their places.
@@ -398,28 +411,21 @@ HWY_INLINE void ForEachTile(const MatmulArgs& args, float* sums, Unit unit) {
   }
 }
 
-// `count` columns from `column` on of rows [first, end), however that is done fastest.
-template <TensorType T>
-HWY_INLINE void UnpackQ8Tile(const WeightMatrix& w, std::size_t first, std::size_t end,
-                             std::size_t column, std::size_t count, Q8Tile& tile) {
-#if BRINK_HAVE_VNNI
-  if constexpr (UnpackRows<T>::kExists) {
-    if (count == kUnit) return UnpackWholeUnit<T>(w, first, end, column, tile);
-  }
-#endif
-  UnpackTile(w, &UnpackUnit<T>, LayoutOf<T>(), kUnit / Unpack<T>::kGroup, first, end, column, count,
-             tile);
-}
-
 template <TensorType T>
 void MatmulQ8(const MatmulArgs& args) {
   constexpr TileLayout kLayout = LayoutOf<T>();
+  constexpr std::size_t kGroups = kUnit / Unpack<T>::kGroup;
   auto& tile = *reinterpret_cast<Q8Tile*>(args.scratch);
   float* sums = reinterpret_cast<float*>(args.scratch + sizeof(Q8Tile));
+  const WeightMatrix& w = args.weights;
   ForEachTile(args, sums, [&](std::size_t r, std::size_t c, std::size_t count, PanelSums to) {
-    UnpackQ8Tile<T>(args.weights, r, args.row_end, c, count, tile);
-    const bool more = c + kUnit < args.weights.columns;
-    const NextTile next(args.weights, more ? r : r + kPanelRows, more ? c + kUnit : 0);
+    const std::size_t next_panel = r + kPanelRows < args.row_end ? r + kPanelRows : args.next_row;
+    NextTile next;
+    if (!UnpackWholeUnit<T>(w, r, args.row_end, next_panel, c, count, tile)) {
+      UnpackTile(w, &UnpackUnit<T>, kLayout, kGroups, r, args.row_end, c, count, tile);
+      const bool more = c + kUnit < w.columns;
+      next = NextTile(w, more ? r : next_panel, more ? c + kUnit : 0);
+    }
     Q8TileAllTokens<kLayout>(tile, args.x, c / kUnit,
                              (count + Unpack<T>::kGroup - 1) / Unpack<T>::kGroup, to, next);
   });

@@ -20,11 +20,13 @@ namespace brink {
 class ActivationBuffer {
  public:
   /// `x`: [tokens][stride], `columns` values used of each; must stay valid and unchanged while the
-  /// buffer is used. Nothing is computed yet.
+  /// buffer is used. Nothing is computed yet. Products choose their kind of kernel as if there were
+  /// `alike` tokens, if that is more than there are.
   void assign(const float* x, std::size_t stride, std::size_t tokens, std::size_t columns,
-              Activations activations);
+              Activations activations, std::size_t alike = 0);
 
   std::size_t tokens() const { return tokens_; }
+  std::size_t alike() const { return alike_; }
   std::size_t columns() const { return columns_; }
   Activations activations() const { return activations_; }
 
@@ -57,7 +59,7 @@ class ActivationBuffer {
   static constexpr std::size_t which(std::uint32_t block) { return block == 256 ? 1 : 0; }
 
   const float* x_ = nullptr;
-  std::size_t stride_ = 0, tokens_ = 0, columns_ = 0;
+  std::size_t stride_ = 0, tokens_ = 0, alike_ = 0, columns_ = 0;
   Activations activations_ = Activations::kF32;
 
   bool have_rows_f32_ = false, have_panels_f32_ = false, have_panels_bf16_ = false;
@@ -96,14 +98,17 @@ struct MatvecPart {
 MatvecPart matvec_part(const ThreadPool& pool, const Kernels& kernels, const Product& product,
                        ActivationBuffer& x, std::size_t& items);
 
+/// Runs one work item of a region that has `part` in it.
+void run_matvec_item(const MatvecPart& part, std::size_t item);
+
 /// Runs the `items` work items of all parts, which were made in this order.
 void run_matvec_parts(ThreadPool& pool, std::span<const MatvecPart> parts, std::size_t items);
 
-/// Computes all products, which share the activations, in one parallel region. Up to
-/// kMatvecTokens tokens go through the matrix-vector kernels, more through the matrix-matrix
-/// kernels. Types with Format::q8_block 0 multiply f32 activations also under Activations::kQ8.
-/// Results do not depend on the number of threads, nor on the other tokens of the batch as long as
-/// the same kind of kernel is used.
+/// Computes all products, which share the activations, in one parallel region. Few tokens go
+/// through the matrix-vector kernels, more through the matrix-matrix kernels: up to kMatvecTokens
+/// are few, with int8 activations up to Kernels::matvec_q8_tokens. Types with Format::q8_block 0
+/// multiply f32 activations also under Activations::kQ8. Results do not depend on the number of
+/// threads, nor on the other tokens of the batch as long as the same kind of kernel is used.
 void multiply(ThreadPool& pool, const Kernels& kernels, std::span<const Product> products,
               ActivationBuffer& x, ProductScratch& scratch);
 

@@ -33,8 +33,9 @@ inline std::size_t index_of(TensorType type) { return static_cast<std::size_t>(t
 }  // namespace product_detail
 
 void ActivationBuffer::assign(const float* x, std::size_t stride, std::size_t tokens,
-                              std::size_t columns, Activations activations) {
+                              std::size_t columns, Activations activations, std::size_t alike) {
   x_ = x;
+  alike_ = std::max(alike, tokens);
   stride_ = stride;
   tokens_ = tokens;
   columns_ = columns;
@@ -216,15 +217,18 @@ MatvecPart matvec_part(const ThreadPool& pool, const Kernels& kernels, const Pro
   return part;
 }
 
+void run_matvec_item(const MatvecPart& part, std::size_t item) {
+  MatvecArgs args = part.args;
+  args.row_begin = part.split.begin(item - part.first_item);
+  args.row_end = part.split.begin(item - part.first_item + 1);
+  part.kernel(args);
+}
+
 void run_matvec_parts(ThreadPool& pool, std::span<const MatvecPart> parts, std::size_t items) {
   pool.run(items, [&](std::size_t item, unsigned) {
     std::size_t i = parts.size() - 1;
     while (parts[i].first_item > item) --i;
-    const MatvecPart& part = parts[i];
-    MatvecArgs args = part.args;
-    args.row_begin = part.split.begin(item - part.first_item);
-    args.row_end = part.split.begin(item - part.first_item + 1);
-    part.kernel(args);
+    run_matvec_item(parts[i], item);
   });
 }
 
@@ -232,58 +236,51 @@ namespace product_detail {
 
 inline constexpr std::size_t kMaxProducts = 8;
 
-inline void multiply_few(ThreadPool& pool, const Kernels& kernels,
-                         std::span<const Product> products, ActivationBuffer& x) {
-  // Forms are made before the region: the rows are short.
-  std::size_t items = 0;
-  MatvecPart parts[kMaxProducts];
-  for (std::size_t i = 0; i < products.size(); ++i) {
-    parts[i] = matvec_part(pool, kernels, products[i], x, items);
-  }
-  run_matvec_parts(pool, {parts, products.size()}, items);
+inline bool uses_q8(const ActivationBuffer& x, TensorType type) {
+  return x.activations() == Activations::kQ8 && format_of(type).q8_block != 0;
 }
 
-inline void multiply_many(ThreadPool& pool, const Kernels& kernels,
-                          std::span<const Product> products, ActivationBuffer& x,
-                          ProductScratch& scratch) {
-  const std::size_t per_thread = (kernels.matmul_scratch_bytes(x.tokens()) + 63) / 64 * 64;
-  scratch.bytes.reserve_discarding(per_thread * pool.threads());
-  std::size_t items = 0;
-  struct Part {
-    const ActivationPanels* x;
-    void (*kernel)(const MatmulArgs&);
-    std::size_t first_item;
-  } parts[kMaxProducts];
-  for (std::size_t i = 0; i < products.size(); ++i) {
-    const WeightMatrix& w = products[i].weights;
-    const std::uint32_t block = format_of(w.type).q8_block;
-    if (x.activations() == Activations::kBf16) {
-      parts[i].x = &x.panels_bf16(pool, kernels);
-      parts[i].kernel = kernels.matmul_bf16;
-    } else if (x.activations() == Activations::kQ8 && block != 0) {
-      parts[i].x = &x.panels_q8(pool, kernels, block);
-      parts[i].kernel = kernels.matmul_q8[index_of(w.type)];
-    } else {
-      parts[i].x = &x.panels_f32(pool);
-      parts[i].kernel = kernels.matmul_f32;
-    }
-    parts[i].first_item = items;
-    items += (w.rows + kernels.panel_rows - 1) / kernels.panel_rows;
+inline bool uses_matvec(const Kernels& kernels, const ActivationBuffer& x, TensorType type) {
+  const std::size_t most =
+      uses_q8(x, type) ? kernels.matvec_q8_tokens[index_of(type)] : kMatvecTokens;
+  return x.alike() <= most;
+}
+
+// A product of the region, by either kind of kernel.
+struct Part {
+  MatvecPart matvec;
+  MatmulArgs args;
+  void (*matmul)(const MatmulArgs&) = nullptr;
+  RowSplit split;  // matmul: of panels
+  std::size_t first_item = 0;
+};
+
+inline Part part_of(ThreadPool& pool, const Kernels& kernels, const Product& product,
+                    ActivationBuffer& x, std::size_t& items) {
+  const WeightMatrix& w = product.weights;
+  Part part;
+  part.first_item = items;
+  if (uses_matvec(kernels, x, w.type)) {
+    part.matvec = matvec_part(pool, kernels, product, x, items);
+    return part;
   }
-  pool.run(items, [&](std::size_t item, unsigned thread) {
-    std::size_t i = products.size() - 1;
-    while (parts[i].first_item > item) --i;
-    const Product& p = products[i];
-    MatmulArgs args;
-    args.weights = p.weights;
-    args.x = *parts[i].x;
-    args.row_begin = (item - parts[i].first_item) * kernels.panel_rows;
-    args.row_end = std::min(p.weights.rows, args.row_begin + kernels.panel_rows);
-    args.y = p.y;
-    args.y_stride = p.y_stride;
-    args.scratch = scratch.bytes.data() + thread * per_thread;
-    parts[i].kernel(args);
-  });
+  part.args.weights = w;
+  part.args.y = product.y;
+  part.args.y_stride = product.y_stride;
+  if (x.activations() == Activations::kBf16) {
+    part.args.x = x.panels_bf16(pool, kernels);
+    part.matmul = kernels.matmul_bf16;
+  } else if (uses_q8(x, w.type)) {
+    part.args.x = x.panels_q8(pool, kernels, format_of(w.type).q8_block);
+    part.matmul = kernels.matmul_q8[index_of(w.type)];
+  } else {
+    part.args.x = x.panels_f32(pool);
+    part.matmul = kernels.matmul_f32;
+  }
+  const std::size_t panels = (w.rows + kernels.panel_rows - 1) / kernels.panel_rows;
+  part.split = RowSplit(panels, w.bytes_per_row() * kernels.panel_rows, pool.threads());
+  items += part.split.items();
+  return part;
 }
 
 }  // namespace product_detail
@@ -300,11 +297,33 @@ void multiply(ThreadPool& pool, const Kernels& kernels, std::span<const Product>
                   " columns, activations " + std::to_string(x.columns()));
     }
   }
-  if (x.tokens() <= kMatvecTokens) {
-    product_detail::multiply_few(pool, kernels, products, x);
-  } else {
-    product_detail::multiply_many(pool, kernels, products, x, scratch);
+  // Forms of activations are made before the region.
+  std::size_t items = 0;
+  product_detail::Part parts[product_detail::kMaxProducts];
+  bool matmul = false;
+  for (std::size_t i = 0; i < products.size(); ++i) {
+    parts[i] = product_detail::part_of(pool, kernels, products[i], x, items);
+    matmul = matmul || parts[i].matmul != nullptr;
   }
+  const std::size_t per_thread =
+      matmul ? (kernels.matmul_scratch_bytes(x.tokens()) + 63) / 64 * 64 : 0;
+  scratch.bytes.reserve_discarding(per_thread * pool.threads());
+  pool.run(items, [&](std::size_t item, unsigned thread) {
+    std::size_t i = products.size() - 1;
+    while (parts[i].first_item > item) --i;
+    product_detail::Part& part = parts[i];
+    if (part.matmul == nullptr) return run_matvec_item(part.matvec, item);
+    const std::size_t at = item - part.first_item;
+    MatmulArgs args = part.args;
+    const auto begin = [&](std::size_t i) {
+      return std::min(args.weights.rows, part.split.begin(i) * kernels.panel_rows);
+    };
+    args.row_begin = begin(at);
+    args.row_end = begin(at + 1);
+    args.next_row = begin(at + pool.threads());
+    args.scratch = scratch.bytes.data() + thread * per_thread;
+    part.matmul(args);
+  });
 }
 
 }  // namespace brink

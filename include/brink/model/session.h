@@ -46,7 +46,8 @@ struct SequenceInput {
 ///
 /// The same tokens give the same bits whatever the number of threads, however a prompt is cut into
 /// steps and whatever other sequences are in the step, as long as each product uses the same kind
-/// of kernel: those for up to kMatvecTokens rows, or those for more.
+/// of kernel: those for few rows of a step (up to kMatvecTokens, or Kernels::matvec_q8_tokens,
+/// which may be one), or those for more.
 class Session {
  public:
   /// Throws Error when options are out of range, the KV type does not fit the model or there is
