@@ -18,6 +18,7 @@
 #include "brink/cpu/matvec_grids-inl.h"
 #include "brink/cpu/matvec-inl.h"
 #include "brink/cpu/matvec_halves-inl.h"
+#include "brink/cpu/matvec_avx2-inl.h"
 #include "brink/cpu/matmul_unpack-inl.h"
 #include "brink/cpu/matmul_unpack_vnni-inl.h"
 #include "brink/cpu/matvec_q8-inl.h"

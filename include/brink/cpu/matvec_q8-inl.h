@@ -25,7 +25,12 @@ void MatvecQ8Tokens(const MatvecArgs& args, std::size_t first_token) {
 #if BRINK_HAVE_VNNI
   if constexpr (HasHalves<T>()) return MatvecHalves<T, kTokens>(args, first_token);
 #endif
-  if constexpr (!HasIntegerScales<T>() && !HasHalves<T>()) {
+#if HWY_TARGET == HWY_AVX2
+  if constexpr (SumsSuperBlocks<T>()) return MatvecSuperBlocks<T, kTokens>(args, first_token);
+  if constexpr (HasVectorBlocks<T>()) return MatvecVectorBlocks<T, kTokens>(args, first_token);
+#endif
+  if constexpr (!HasIntegerScales<T>() && !HasHalves<T>() && !SumsSuperBlocks<T>() &&
+                !HasVectorBlocks<T>()) {
     MatvecTokens<T, kTokens>(args, first_token);
   }
 }
