@@ -343,9 +343,24 @@ void MatvecSuperBlocks(const MatvecArgs& args, std::size_t first_token) {
 // with four tokens, and sums are the same for any number of tokens.
 inline constexpr std::size_t kChains = 2;
 
+// Eight scales, the first four in both lanes of one vector, the others in another's: one shuffle
+// repeats any of them. Broadcasts from memory were slower, so soon after the store.
+struct EightScales {
+  __m256 halves[2];
+
+  HWY_INLINE void Set(__m256 v) {
+    halves[0] = _mm256_permute2f128_ps(v, v, 0x00);
+    halves[1] = _mm256_permute2f128_ps(v, v, 0x11);
+  }
+  template <std::size_t kIndex>
+  HWY_INLINE __m256 At() const {
+    return _mm256_permute_ps(halves[kIndex / 4], kIndex % 4 * 0x55);
+  }
+};
+
 template <TensorType T, std::size_t kTokens, std::size_t kVector>
 HWY_INLINE void AddBlock(const std::uint8_t* HWY_RESTRICT unit, const std::int8_t* HWY_RESTRICT x,
-                         std::size_t columns, const float (&scales)[kTokens][8],
+                         std::size_t columns, const EightScales (&scales)[kTokens],
                          __m256 (&sums)[kTokens][kChains]) {
   const __m256i q = VectorQuants<T>::template At<kVector>(unit);
   BRINK_UNROLL_LOOP(4)
@@ -353,7 +368,7 @@ HWY_INLINE void AddBlock(const std::uint8_t* HWY_RESTRICT unit, const std::int8_
     const __m256i pairs = MultiplyVector<T>(q, x + t * columns + kVector * 32);
     const __m256 dot = _mm256_cvtepi32_ps(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
     __m256& sum = sums[t][kVector % kChains];
-    sum = _mm256_fmadd_ps(dot, _mm256_broadcast_ss(&scales[t][kVector]), sum);
+    sum = _mm256_fmadd_ps(dot, scales[t].template At<kVector>(), sum);
   }
 }
 
@@ -365,13 +380,13 @@ HWY_INLINE void AddBlocks(const std::uint8_t* HWY_RESTRICT unit, const Q8Row& x,
   using Format = Unpack<T>;
   alignas(32) float scales[8], mins[8];
   UnitScales<T>(unit, scales, mins);
-  alignas(32) float both[kTokens][8];  // of weights and activations; loads repeat a value for free
+  EightScales both[kTokens];  // of weights and activations
   BRINK_UNROLL_LOOP(4)
   for (std::size_t t = 0; t < kTokens; ++t) {
     const std::size_t at = (t * columns + column) / 32;
     const __m256 x_scales = _mm256_loadu_ps(x.scales + at);
     const __m256 product = _mm256_mul_ps(_mm256_load_ps(scales), x_scales);
-    _mm256_store_ps(both[t], product);
+    both[t].Set(product);
     if constexpr (Format::kOffset != 0) {
       scaled[t] = _mm256_fmadd_ps(product, _mm256_loadu_ps(x.sums32 + at), scaled[t]);
     }
