@@ -49,6 +49,19 @@ HWY_INLINE hn::Vec<D> ScalesAt(D d, const float* HWY_RESTRICT scales, std::size_
   return GroupScales<kGroup>(d, scales + k / kGroup);
 }
 
+// A number for 32 weights for each of their groups.
+template <std::size_t kGroup, class D>
+HWY_INLINE hn::Vec<D> PerGroup(D d, const float* HWY_RESTRICT x) {
+  if constexpr (kGroup == 32) {
+    return hn::LoadU(d, x);
+  } else {
+    const hn::Repartition<std::uint64_t, D> d64;
+    const hn::Rebind<std::uint32_t, decltype(d64)> d32;
+    const auto v = hn::PromoteTo(d64, hn::LoadU(d32, reinterpret_cast<const std::uint32_t*>(x)));
+    return hn::BitCast(d, hn::Or(v, hn::ShiftLeft<32>(v)));
+  }
+}
+
 // The f16 scales at the start of 8 consecutive blocks. Built in a register where there is F16C:
 // eight scalar stores followed by a vector load would wait for the stores.
 template <std::size_t kStride>
@@ -68,6 +81,33 @@ HWY_INLINE void LoadF16x8(const std::uint8_t* HWY_RESTRICT p, float* HWY_RESTRIC
 #endif
 }
 
+// The scales of 4 consecutive blocks of NVFP4: what quant::ue4m3_half() says, with an f16 of the
+// same fields on the way. Table lookups would be stored one by one and then loaded as vectors.
+HWY_INLINE void Nvfp4Scales(const std::uint8_t* HWY_RESTRICT blocks, float* HWY_RESTRICT out) {
+  constexpr std::size_t kBytes = size_of(TensorType::kNVFP4).block_bytes;
+  const hn::FixedTag<std::uint8_t, 16> d8;
+  const hn::CappedTag<std::uint16_t, 16> d16;
+  const hn::Rebind<std::uint8_t, decltype(d16)> narrow;
+  const hn::CappedTag<float, 16> df;
+  const hn::Rebind<hwy::float16_t, decltype(df)> dh;
+  const auto codes = Bytes16(
+      d8, LoadAs<std::uint32_t>(blocks), LoadAs<std::uint32_t>(blocks + kBytes),
+      LoadAs<std::uint32_t>(blocks + 2 * kBytes), LoadAs<std::uint32_t>(blocks + 3 * kBytes));
+  const auto numbers =
+      hn::And(hn::IfThenZeroElse(hn::Eq(codes, hn::Set(d8, 0x7F)), codes), hn::Set(d8, 0x7F));
+  alignas(16) std::uint8_t bytes[16];
+  alignas(32) std::uint16_t f16[16];
+  hn::Store(numbers, d8, bytes);
+  for (std::size_t i = 0; i < 16; i += hn::Lanes(d16)) {
+    hn::Store(hn::ShiftLeft<7>(hn::PromoteTo(d16, hn::Load(narrow, bytes + i))), d16, f16 + i);
+  }
+  for (std::size_t i = 0; i < 16; i += hn::Lanes(df)) {
+    const auto v = hn::Load(dh, reinterpret_cast<const hwy::float16_t*>(f16 + i));
+    // The bias of f16 is 15, that of E4M3 7, and half is asked for.
+    hn::Store(hn::Mul(hn::PromoteTo(df, v), hn::Set(df, 128.0f)), df, out + i);
+  }
+}
+
 // Scales and minima of a whole unit.
 template <TensorType T>
 HWY_INLINE void UnitScales(const std::uint8_t* HWY_RESTRICT blocks, float* HWY_RESTRICT scales,
@@ -75,7 +115,9 @@ HWY_INLINE void UnitScales(const std::uint8_t* HWY_RESTRICT blocks, float* HWY_R
   using Format = Unpack<T>;
   constexpr std::size_t kBytes = size_of(T).block_bytes;
   constexpr std::size_t kGroups = Format::kBlock / Format::kGroup;
-  if constexpr (Format::kBlock == 32 && T != TensorType::kMXFP4) {
+  if constexpr (T == TensorType::kNVFP4) {
+    Nvfp4Scales(blocks, scales);
+  } else if constexpr (Format::kBlock == 32 && T != TensorType::kMXFP4) {
     LoadF16x8<kBytes>(blocks, scales);
     if constexpr (Format::kHasMin) {
       LoadF16x8<kBytes>(blocks + 2, mins);
@@ -195,10 +237,10 @@ HWY_INLINE void MatvecUnit(const std::uint8_t* HWY_RESTRICT blocks, const Q8Row&
       // The activations' scales come into the groups' scales.
       alignas(64) float both[kGroups];
       const float* HWY_RESTRICT xs = x.scales + (t * columns + column) / 32;
-      if constexpr (kGroup == 32 && kWhole) {
-        const hn::CappedTag<float, 8> d8f;
-        for (std::size_t g = 0; g < kGroups; g += hn::Lanes(d8f)) {
-          hn::Store(hn::Mul(hn::Load(d8f, scales + g), hn::LoadU(d8f, xs + g)), d8f, both + g);
+      if constexpr (kWhole) {
+        for (std::size_t g = 0; g < kGroups; g += hn::Lanes(dg)) {
+          hn::Store(hn::Mul(hn::Load(dg, scales + g), PerGroup<kGroup>(dg, xs + g * kGroup / 32)),
+                    dg, both + g);
         }
       } else {
         for (std::size_t g = 0; g < kGroups; ++g) {
@@ -217,17 +259,16 @@ HWY_INLINE void MatvecUnit(const std::uint8_t* HWY_RESTRICT blocks, const Q8Row&
       if constexpr (kCorrect) {
         const float* HWY_RESTRICT s =
             (kGroup == 16 ? x.sums16 : x.sums32) + (t * columns + column) / kGroup;
-        if constexpr (kGroup == 32 && kWhole) {
-          const hn::CappedTag<float, 8> d8f;
-          auto away = hn::Zero(d8f);
-          for (std::size_t g = 0; g < kGroups; g += hn::Lanes(d8f)) {
-            auto m = hn::Mul(hn::Load(d8f, both + g), hn::Set(d8f, Format::kOffset));
+        if constexpr (kWhole) {
+          auto away = hn::Zero(dg);
+          for (std::size_t g = 0; g < kGroups; g += hn::Lanes(dg)) {
+            auto m = hn::Mul(hn::Load(dg, both + g), hn::Set(dg, Format::kOffset));
             if constexpr (Format::kHasMin) {
-              m = hn::Mul(hn::Load(d8f, mins + g), hn::LoadU(d8f, xs + g));
+              m = hn::Mul(hn::Load(dg, mins + g), PerGroup<kGroup>(dg, xs + g * kGroup / 32));
             }
-            away = hn::MulAdd(m, hn::LoadU(d8f, s + g), away);
+            away = hn::MulAdd(m, hn::LoadU(dg, s + g), away);
           }
-          if constexpr (hn::MaxLanes(decltype(df)()) == hn::MaxLanes(decltype(d8f)())) {
+          if constexpr (hn::MaxLanes(decltype(df)()) == hn::MaxLanes(decltype(dg)())) {
             sum = hn::Sub(sum, away);
           } else {
             sum = hn::Sub(sum, hn::ZeroExtendVector(df, away));
