@@ -73,14 +73,13 @@ nlohmann::json measure(const brink::Format& format, const Settings& s,
 
   brink::ActivationBuffer buffer;
   brink::ProductScratch scratch;
-  std::vector<float> y(std::max(rows, s.tokens * std::size_t{8192}));
+  std::vector<float> y(std::max(8 * rows, s.tokens * std::size_t{8192}));
   nlohmann::json out = {{"type", format.name}, {"isa", kernels.name}};
   for (const std::size_t tokens : {std::size_t{1}, std::size_t{8}}) {
     const double ceiling = roofline.read_bytes_per_second(s.seconds / 2);
     const Rates t = time_of(s.seconds, [&] {
       buffer.assign(x.data(), s.columns, tokens, s.columns, s.activations);
-      const brink::Product p{
-          {weights.data(), format.type, rows, s.columns, 1.0f}, y.data(), tokens == 1 ? rows : 1};
+      const brink::Product p{{weights.data(), format.type, rows, s.columns, 1.0f}, y.data(), rows};
       brink::multiply(pool, kernels, {&p, 1}, buffer, scratch);
     });
     const double rate = static_cast<double>(weights.size()) / t.median;

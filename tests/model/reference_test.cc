@@ -173,7 +173,7 @@ TEST(Model, Bf16ActivationsCostNoMoreThanTheStatedRounding) {
 
 TEST(Model, KvTypesCostNoMoreThanTheStatedRounding) {
   BRINK_REQUIRE_REFERENCE_DATA();
-  print_head("KV cache f16, q8_0");
+  print_head("KV cache, activations");
   for (const char* name :
        {"models/tiny-llama-f16", "models/tiny-qwen3-f16", "quantized/micro-llama-Q8_0",
         "quantized/micro-llama-Q4_0", "quantized/micro-llama-Q4_K_M", "quantized/micro-llama-Q6_K",
@@ -190,7 +190,12 @@ TEST(Model, KvTypesCostNoMoreThanTheStatedRounding) {
           EXPECT_LE(d.many, 1.1 * d.simulated) << name << kernels->name;
           EXPECT_LE(d.few, 1.1 * d.simulated) << name << kernels->name;
           EXPECT_GT(d.many, 0.5 * d.simulated) << name << kernels->name << ": not rounded at all?";
-          if (kernels == available_kernels().back()) print_row(label(name), kernels->name, d);
+          if (kernels != available_kernels().back()) continue;
+          const char* of_activations = activations == Activations::kF32    ? " f32"
+                                       : activations == Activations::kBf16 ? " bf16"
+                                                                           : " q8";
+          print_row(label(name) + (kv == KvType::kF16 ? " f16" : " q8_0") + of_activations,
+                    kernels->name, d);
         }
       }
     }

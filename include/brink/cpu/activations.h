@@ -34,7 +34,8 @@ struct Q8Row {
 };
 
 /// The order in which a matrix-vector kernel wants the 16-value chunks of each whole unit of q8
-/// activations: that of the quants as they come out of a block. For vectors of four chunks:
+/// activations (kHalves: of half a unit left at the end too): that of the quants as they come out
+/// of a block. For vectors of four chunks:
 enum class Q8Order : std::uint8_t {
   kNatural,   ///< 0 1 2 3 | 4 5 6 7 | 8 9 10 11 | 12 13 14 15
   kHalves,    ///< 0 2 4 6 | 1 3 5 7 | 8 10 12 14 | 9 11 13 15

@@ -26,9 +26,6 @@ constexpr bool HasVectorBlocks() {
 
 #if HWY_TARGET == HWY_AVX2
 
-HWY_INLINE __m256i Load32(const void* p) {
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-}
 HWY_INLINE __m128i Load16(const void* p) {
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
 }

@@ -104,10 +104,6 @@ struct GridQuants {
   }
 };
 
-HWY_INLINE __m256i Load32(const std::uint8_t* HWY_RESTRICT p) {
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-}
-
 template <>
 struct UnitQuants<TensorType::kIQ3_XXS>
     : GridQuants<UnitQuants<TensorType::kIQ3_XXS>, TensorType::kIQ3_XXS> {

@@ -18,14 +18,26 @@ HWY_INLINE __m512i LoadOnce(const std::uint8_t* HWY_RESTRICT p) {
   return v;
 }
 
-// Where four blocks lie in two vectors: kStride bytes apart from kStart on, counted as are the
-// places of the vectors, kFirst and kSecond. A permutation of both vectors costs less than four
-// loads and three inserts, and all fields of the blocks come out of them.
-template <std::size_t kStride, std::size_t kStart, std::size_t kFirst, std::size_t kSecond>
+// Four blocks, kStride bytes apart, in two vectors that cover kSpan bytes of them and may overlap.
+// A permutation of both vectors costs less than four loads and three inserts, and all fields of the
+// blocks come out of them.
+template <std::size_t kStride, std::size_t kSpan = 4 * kStride>
 struct FourBlocks {
+  static_assert(kSpan >= 64 && kSpan <= 128);
+  static constexpr std::size_t kSecond = kSpan - 64;
+  __m512i first, second;
+
+  HWY_INLINE void Load(const std::uint8_t* HWY_RESTRICT p) {
+    first = LoadOnce(p);
+    second = LoadOnce(p + kSecond);
+  }
+  HWY_INLINE __m512i Choose(const ByteTable& table) const {
+    return _mm512_permutex2var_epi8(first, _mm512_load_si512(table.at), second);
+  }
+  // The index of a byte of a block.
   static constexpr std::uint8_t At(std::size_t block, std::size_t byte) {
-    const std::size_t at = kStart + block * kStride + byte;
-    return static_cast<std::uint8_t>(at < kFirst + 64 ? at - kFirst : at - kSecond + 64);
+    const std::size_t at = block * kStride + byte;
+    return static_cast<std::uint8_t>(at < 64 ? at : at - kSecond + 64);
   }
 };
 
@@ -48,10 +60,6 @@ inline constexpr ByteTable kFields = [] {
   return t;
 }();
 
-HWY_INLINE __m512i Choose(__m512i first, __m512i second, const ByteTable& table) {
-  return _mm512_permutex2var_epi8(first, _mm512_load_si512(table.at), second);
-}
-
 // The f16 numbers at byte 0 (or 2, with kSecond) of 8 blocks, out of their kFields.
 template <bool kSecond>
 HWY_INLINE __m256 EightF16(const __m512i (&fields)[2]) {
@@ -61,7 +69,7 @@ HWY_INLINE __m256 EightF16(const __m512i (&fields)[2]) {
 
 HWY_INLINE __m512i LowNibbles(__m512i v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }
 
-// A unit. A specialisation has
+// A unit, or, with kFours 1, its first four blocks. A specialisation has
 //   Load()    reads it
 //   kOffset   what is to be subtracted from quants, so that they are unsigned
 //   Scales()  the scales of the 8 groups, and minima, which are subtracted
@@ -69,23 +77,23 @@ HWY_INLINE __m512i LowNibbles(__m512i v) { return _mm512_and_si512(v, _mm512_set
 template <TensorType T>
 struct Halves;
 
-// Blocks that end on 16 bytes of nibbles, with two or more bytes before. Three vectors hold a unit.
+// Blocks that end on 16 bytes of nibbles.
 template <TensorType T, int kOffsetOfType>
 struct NibbleHalves {
   static constexpr int kOffset = kOffsetOfType;
   static constexpr std::size_t kBytes = size_of(T).block_bytes;
-  static constexpr std::size_t kLast = 8 * kBytes - 64;
-  using Blocks0 = FourBlocks<kBytes, 0, 0, 64>;
-  using Blocks1 = FourBlocks<kBytes, 4 * kBytes, 64, kLast>;
   static constexpr std::size_t kBits = kBytes < 20 ? 0 : kBytes - 20;  // of the types that have any
-  __m512i first, second, last, fields[2];
+  using Blocks = FourBlocks<kBytes>;
+  Blocks blocks[2];
+  __m512i fields[2];
 
+  template <std::size_t kFours>
   HWY_INLINE void Load(const std::uint8_t* HWY_RESTRICT unit) {
-    first = LoadOnce(unit);
-    second = LoadOnce(unit + 64);
-    last = LoadOnce(unit + kLast);
-    fields[0] = Choose(first, second, kFields<Blocks0, kBits>);
-    fields[1] = Choose(second, last, kFields<Blocks1, kBits>);
+    fields[1] = _mm512_setzero_si512();
+    for (std::size_t i = 0; i < kFours; ++i) {
+      blocks[i].Load(unit + 4 * i * kBytes);
+      fields[i] = blocks[i].Choose(kFields<Blocks, kBits>);
+    }
   }
   HWY_INLINE void Scales(__m256& scales, __m256& mins) const {
     scales = EightF16<false>(fields);
@@ -93,12 +101,11 @@ struct NibbleHalves {
       mins = _mm256_xor_ps(EightF16<true>(fields), _mm256_set1_ps(-0.0f));
     }
   }
-  HWY_INLINE __m512i Bytes(std::size_t i) const {
-    return i == 0 ? Choose(first, second, kSixteens<Blocks0, kBytes - 16>)
-                  : Choose(second, last, kSixteens<Blocks1, kBytes - 16>);
+  HWY_INLINE __m512i Nibbles(std::size_t i) const {
+    return blocks[i].Choose(kSixteens<Blocks, kBytes - 16>);
   }
   HWY_INLINE void Quants(std::size_t i, __m512i& low, __m512i& high) const {
-    const __m512i bytes = Bytes(i);
+    const __m512i bytes = Nibbles(i);
     low = LowNibbles(bytes);
     high = LowNibbles(_mm512_srli_epi16(bytes, 4));
   }
@@ -132,32 +139,25 @@ template <>
 struct Halves<TensorType::kQ8_0> {
   static constexpr int kOffset = 128;
   static constexpr std::size_t kBytes = size_of(TensorType::kQ8_0).block_bytes;
-  // To the middle of the fourth block. The second halves lie alike 16 bytes on.
-  static constexpr std::size_t kSpan = 3 * kBytes + 18;
-  using Blocks = FourBlocks<kBytes, 0, 0, kSpan - 64>;
-  const std::uint8_t* HWY_RESTRICT unit;
-  __m512i first[2], second[2];
+  // To the middle of the fourth block: the second halves lie alike, 16 bytes on.
+  using Blocks = FourBlocks<kBytes, 3 * kBytes + 18>;
+  Blocks first[2], second[2];
+  __m512i fields[2];
 
-  HWY_INLINE void Load(const std::uint8_t* HWY_RESTRICT blocks) {
-    unit = blocks;
-    for (std::size_t i = 0; i < 2; ++i) {
-      first[i] = LoadOnce(unit + 4 * i * kBytes);
-      second[i] = LoadOnce(unit + 4 * i * kBytes + kSpan - 64);
+  template <std::size_t kFours>
+  HWY_INLINE void Load(const std::uint8_t* HWY_RESTRICT unit) {
+    fields[1] = _mm512_setzero_si512();
+    for (std::size_t i = 0; i < kFours; ++i) {
+      first[i].Load(unit + 4 * i * kBytes);
+      second[i].Load(unit + 4 * i * kBytes + 16);
+      fields[i] = first[i].Choose(kFields<Blocks, 0>);
     }
   }
-  HWY_INLINE void Scales(__m256& scales, __m256&) const {
-    const __m512i fields[2] = {Choose(first[0], second[0], kFields<Blocks, 0>),
-                               Choose(first[1], second[1], kFields<Blocks, 0>)};
-    scales = EightF16<false>(fields);
-  }
+  HWY_INLINE void Scales(__m256& scales, __m256&) const { scales = EightF16<false>(fields); }
   HWY_INLINE void Quants(std::size_t i, __m512i& low, __m512i& high) const {
     const __m512i sign = _mm512_set1_epi8(-128);
-    const std::uint8_t* HWY_RESTRICT blocks = unit + 4 * i * kBytes + 16;
-    low = Choose(first[i], second[i], kSixteens<Blocks, 2>);
-    high = Choose(_mm512_loadu_si512(blocks), _mm512_loadu_si512(blocks + kSpan - 64),
-                  kSixteens<Blocks, 2>);
-    low = _mm512_xor_si512(low, sign);
-    high = _mm512_xor_si512(high, sign);
+    low = _mm512_xor_si512(first[i].Choose(kSixteens<Blocks, 2>), sign);
+    high = _mm512_xor_si512(second[i].Choose(kSixteens<Blocks, 2>), sign);
   }
 };
 
@@ -172,7 +172,7 @@ HWY_INLINE void Iq4Levels(__m512i bytes, __m512i& low, __m512i& high) {
 template <>
 struct Halves<TensorType::kIQ4_NL> : NibbleHalves<TensorType::kIQ4_NL, 128> {
   HWY_INLINE void Quants(std::size_t i, __m512i& low, __m512i& high) const {
-    Iq4Levels(Bytes(i), low, high);
+    Iq4Levels(Nibbles(i), low, high);
   }
 };
 
@@ -181,7 +181,10 @@ struct Halves<TensorType::kIQ4_XS> {
   static constexpr int kOffset = 128;
   const std::uint8_t* HWY_RESTRICT unit;
 
-  HWY_INLINE void Load(const std::uint8_t* HWY_RESTRICT block) { unit = block; }
+  template <std::size_t>
+  HWY_INLINE void Load(const std::uint8_t* HWY_RESTRICT block) {
+    unit = block;
+  }
   HWY_INLINE void Scales(__m256& scales, __m256&) const {
     alignas(32) float out[8];
     Unpack<TensorType::kIQ4_XS>::Scales(unit, out, nullptr);
@@ -219,24 +222,29 @@ struct HalvesSums {
   __m256 scaled, mins;
 };
 
-// A whole unit of a row with kTokens tokens.
-template <TensorType T, std::size_t kTokens>
+// Numbers of the groups of a unit, or of half of one, which may be the last there is.
+template <std::size_t kFours>
+HWY_INLINE __m256 OfGroups(const float* HWY_RESTRICT p) {
+  return kFours == 2 ? _mm256_loadu_ps(p) : _mm256_zextps128_ps256(_mm_loadu_ps(p));
+}
+
+// A unit of a row with kTokens tokens, or, with kFours 1, half of one.
+template <TensorType T, std::size_t kTokens, std::size_t kFours>
 HWY_INLINE void HalvesUnit(const std::uint8_t* HWY_RESTRICT unit, const Q8Row& x,
                            std::size_t columns, std::size_t column, HalvesSums (&out)[kTokens]) {
   constexpr bool kOneScale = Unpack<T>::kBlock == 256;  // of the activations of a unit
   __m256 scales, mins = _mm256_setzero_ps();
   Halves<T> halves;
-  halves.Load(unit);
+  halves.template Load<kFours>(unit);
   halves.Scales(scales, mins);
   __m512i quants[2][2];
-  halves.Quants(0, quants[0][0], quants[0][1]);
-  halves.Quants(1, quants[1][0], quants[1][1]);
+  for (std::size_t i = 0; i < kFours; ++i) halves.Quants(i, quants[i][0], quants[i][1]);
   BRINK_UNROLL_LOOP(8)
   for (std::size_t t = 0; t < kTokens; ++t) {
     const std::size_t at = t * columns + column;
     const __m256 x_scales =
-        kOneScale ? _mm256_set1_ps(x.scales[at / 256]) : _mm256_loadu_ps(x.scales + at / 32);
-    const __m256 x_sums = _mm256_loadu_ps(x.sums32 + at / 32);
+        kOneScale ? _mm256_set1_ps(x.scales[at / 256]) : OfGroups<kFours>(x.scales + at / 32);
+    const __m256 x_sums = OfGroups<kFours>(x.sums32 + at / 32);
     const __m256 both = _mm256_mul_ps(scales, x_scales);
     if constexpr (Halves<T>::kOffset != 0) {
       out[t].scaled = _mm256_fmadd_ps(both, x_sums, out[t].scaled);
@@ -245,7 +253,7 @@ HWY_INLINE void HalvesUnit(const std::uint8_t* HWY_RESTRICT unit, const Q8Row& x
       out[t].mins = _mm256_fmadd_ps(_mm256_mul_ps(mins, x_scales), x_sums, out[t].mins);
     }
     BRINK_UNROLL_LOOP(2)
-    for (std::size_t i = 0; i < 2; ++i) {
+    for (std::size_t i = 0; i < kFours; ++i) {
       const std::int8_t* HWY_RESTRICT q = x.q + at + i * 128;
       __m512i dot =
           _mm512_dpbusd_epi32(_mm512_setzero_si512(), quants[i][0], _mm512_loadu_si512(q));
@@ -277,13 +285,21 @@ void MatvecHalves(const MatvecArgs& args, std::size_t first_token) {
     }
     for (std::size_t c = 0; c < whole; c += kUnit, row += kUnitBytes) {
       PrefetchUnit<kUnitBytes>(row);
-      HalvesUnit<T, kTokens>(row, x, columns, c, sums);
+      HalvesUnit<T, kTokens, 2>(row, x, columns, c, sums);
+    }
+    std::size_t done = whole;
+    if constexpr (Unpack<T>::kBlock != 256) {
+      if (columns - done >= kUnit / 2) {
+        HalvesUnit<T, kTokens, 1>(row, x, columns, done, sums);
+        done += kUnit / 2;
+        row += kUnitBytes / 2;
+      }
     }
     hn::Vec<Floats> rest[kTokens];
     for (std::size_t t = 0; t < kTokens; ++t) rest[t].raw = sums[t].products;
     if constexpr (Unpack<T>::kBlock != 256) {
-      if (whole < columns) {
-        MatvecUnit<T, kTokens, false>(row, x, columns, whole, columns - whole, rest);
+      if (done < columns) {
+        MatvecUnit<T, kTokens, false>(row, x, columns, done, columns - done, rest);
       }
     }
     for (std::size_t t = 0; t < kTokens; ++t) {

@@ -13,15 +13,16 @@ namespace product_detail {
 
 inline std::size_t units_of(std::size_t columns) { return (columns + kUnit - 1) / kUnit; }
 
-// Copies `count` values, whole units in `order`, what is left of the last one as it is.
+// Copies `count` values, whole units in `order` and half of one too where that order keeps halves
+// apart; what is left as it is.
 inline void order_q8(Q8Order order, const std::int8_t* from, std::size_t count, std::int8_t* to) {
-  const std::size_t whole = count / kUnit * kUnit;
-  for (std::size_t c = 0; c < whole; c += kUnit) {
-    for (std::size_t p = 0; p < kUnit / 16; ++p) {
-      std::memcpy(to + c + p * 16, from + c + q8_chunk(order, p) * 16, 16);
-    }
+  const std::size_t step = order == Q8Order::kHalves ? kUnit / 2 : kUnit;
+  const std::size_t ordered = count / step * step;
+  for (std::size_t at = 0; at < ordered; at += 16) {
+    const std::size_t unit = at / kUnit * kUnit;
+    std::memcpy(to + at, from + unit + q8_chunk(order, at % kUnit / 16) * 16, 16);
   }
-  std::memcpy(to + whole, from + whole, count - whole);
+  std::memcpy(to + ordered, from + ordered, count - ordered);
 }
 
 inline void to_int16(const float* from, std::size_t count, std::int16_t* to) {

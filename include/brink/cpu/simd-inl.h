@@ -49,6 +49,12 @@ HWY_INLINE V Opaque(V v) {
   return v;
 }
 
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+HWY_INLINE __m256i Load32(const void* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+#endif
+
 // Indexes of a permutation of bytes.
 struct ByteTable {
   alignas(64) std::uint8_t at[64];
