@@ -313,6 +313,7 @@ void MatvecTokens(const MatvecArgs& args, std::size_t first_token) {
     }
     if constexpr (Unpack<T>::kBlock != 256) {
       if (whole < columns) {
+        PrefetchUnit<kUnitBytes>(row);
         MatvecUnit<T, kTokens, false>(row, x, columns, whole, columns - whole, sums);
       }
     }
@@ -323,14 +324,18 @@ void MatvecTokens(const MatvecArgs& args, std::size_t first_token) {
   }
 }
 
-// The f32 dot product of `count` weights with one token, in four partial sums.
-template <class T>
+// The f32 dot product of `count` weights with one token, in four partial sums. With kPrefetch the
+// weights come from memory, row after row.
+template <bool kPrefetch, class T>
 HWY_INLINE float DotPlain(const T* HWY_RESTRICT w, const float* HWY_RESTRICT x, std::size_t count) {
   const hn::ScalableTag<float> d;
   const std::size_t n = hn::Lanes(d);
   auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
   std::size_t k = 0;
   for (; k + 4 * n <= count; k += 4 * n) {
+    if constexpr (kPrefetch) {
+      PrefetchUnit<4 * hn::MaxLanes(d) * sizeof(T)>(reinterpret_cast<const std::uint8_t*>(w + k));
+    }
     s0 = hn::MulAdd(LoadPlain(d, w + k), hn::LoadU(d, x + k), s0);
     s1 = hn::MulAdd(LoadPlain(d, w + k + n), hn::LoadU(d, x + k + n), s1);
     s2 = hn::MulAdd(LoadPlain(d, w + k + 2 * n), hn::LoadU(d, x + k + 2 * n), s2);
@@ -355,7 +360,7 @@ void MatvecPlain(const MatvecArgs& args) {
     for (std::size_t t = 0; t < args.x.tokens; ++t) {
       args.y[t * args.y_stride + r] =
           args.weights.scale *
-          DotPlain(row, args.x.f32 + t * args.x.f32_stride, args.weights.columns);
+          DotPlain<true>(row, args.x.f32 + t * args.x.f32_stride, args.weights.columns);
     }
   }
 }
@@ -381,7 +386,7 @@ void MatvecF32(const MatvecArgs& args) {
       const std::size_t count = HWY_MIN(kUnit, args.weights.columns - c);
       decode(row + c / size.block_size * size.block_bytes, unit, count);
       for (std::size_t t = 0; t < args.x.tokens; ++t) {
-        sums[t] += DotPlain(unit, args.x.f32 + t * args.x.f32_stride + c, count);
+        sums[t] += DotPlain<false>(unit, args.x.f32 + t * args.x.f32_stride + c, count);
       }
     }
     for (std::size_t t = 0; t < args.x.tokens; ++t) {

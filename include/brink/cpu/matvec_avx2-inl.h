@@ -435,6 +435,7 @@ void MatvecVectorBlocks(const MatvecArgs& args, std::size_t first_token) {
       all[t].raw = sum;
     }
     if (whole < columns) {
+      PrefetchUnit<kUnitBytes>(unit);
       MatvecUnit<T, kTokens, false>(unit, x, columns, whole, columns - whole, all);
     }
     BRINK_UNROLL_LOOP(4)

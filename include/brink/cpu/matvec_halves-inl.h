@@ -290,6 +290,7 @@ void MatvecHalves(const MatvecArgs& args, std::size_t first_token) {
     std::size_t done = whole;
     if constexpr (Unpack<T>::kBlock != 256) {
       if (columns - done >= kUnit / 2) {
+        PrefetchUnit<kUnitBytes / 2>(row);
         HalvesUnit<T, kTokens, 1>(row, x, columns, done, sums);
         done += kUnit / 2;
         row += kUnitBytes / 2;
@@ -299,6 +300,7 @@ void MatvecHalves(const MatvecArgs& args, std::size_t first_token) {
     for (std::size_t t = 0; t < kTokens; ++t) rest[t].raw = sums[t].products;
     if constexpr (Unpack<T>::kBlock != 256) {
       if (done < columns) {
+        PrefetchUnit<kUnitBytes / 2>(row);
         MatvecUnit<T, kTokens, false>(row, x, columns, done, columns - done, rest);
       }
     }
