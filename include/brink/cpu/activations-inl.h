@@ -68,7 +68,7 @@ HWY_INLINE void RoundUnitBy32(const float* HWY_RESTRICT x, std::int8_t* HWY_REST
   for (std::size_t b = 0; b < 8; ++b) {
     max[b] = hn::Max(hn::Abs(hn::LoadU(df, x + 32 * b)), hn::Abs(hn::LoadU(df, x + 32 * b + 16)));
   }
-  const auto larger = [](V a, V b) HWY_ATTR { return hn::Max(a, b); };
+  const auto larger = [](V a, V b) { return hn::Max(a, b); };
   // Lane 4i + j: of lanes 4i to 4i + 3 of block j. What is left are the maxima over i.
   const V low = CombineFours(max, larger);
   const V high = CombineFours(max + 4, larger);
@@ -86,7 +86,7 @@ HWY_INLINE void RoundUnitBy32(const float* HWY_RESTRICT x, std::int8_t* HWY_REST
   BRINK_UNROLL_LOOP(4)
   for (int i = 0; i < 4; ++i) {
     // Two blocks: packing takes 128 bits of each vector in turn.
-    const auto rounded = [&](int b, std::size_t at) HWY_ATTR {
+    const auto rounded = [&](int b, std::size_t at) {
       const __m512 factor =
           _mm512_permutexvar_ps(_mm512_set1_epi32(b % 4 + b / 4 * 8), inverse.raw);
       return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + 32 * b + at), factor));
@@ -127,14 +127,14 @@ HWY_INLINE void SumUnit(const std::int8_t* HWY_RESTRICT q, UnitSums& out) {
   const hn::Repartition<std::uint8_t, decltype(d)> du8;
   const hn::Repartition<std::int8_t, decltype(d)> ds8;
   using V = hn::Vec<decltype(d)>;
-  const auto fours = [&](std::size_t i) HWY_ATTR {
+  const auto fours = [&](std::size_t i) {
     const V v = DotU8S8(d, hn::Zero(d), hn::Set(du8, 1), hn::LoadU(ds8, q + i));
     hn::Store(v, d, out.of4 + i / 4);
     return v;
   };
 #if HWY_TARGET == HWY_AVX3
   const V x[4] = {fours(0), fours(64), fours(128), fours(192)};
-  const V sums = CombineFours(x, [](V a, V b) HWY_ATTR { return hn::Add(a, b); });
+  const V sums = CombineFours(x, [](V a, V b) { return hn::Add(a, b); });
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   const V of16{_mm512_permutexvar_epi32(order, sums.raw)};
   hn::Store(of16, d, out.of16);

@@ -359,12 +359,12 @@ HWY_NOINLINE void Q8TileAllTokens(const Q8Tile& tile, const ActivationPanels& pa
                         kLayout.sums == 16 ? panels.sums16 : panels.sums32};
   const PanelUnit in = first.from<kLayout>(unit * tokens);
   const std::size_t per_step = (kPanelRows * kTileTokens + tokens - 1) / tokens;
-  std::size_t row = 0;
-  for (std::size_t t = 0; t < tokens;) {
+  std::size_t row = 0, t = 0;
+  while (t < tokens) {
     for (const std::size_t end = HWY_MIN(row + per_step, next.rows); row < end; ++row) {
       next.Prefetch(row);
     }
-    const auto step = [&](auto count) HWY_ATTR {
+    const auto step = [&](auto count) {
       Q8TileTokens<kLayout, count()>(tile, groups, in.from<kLayout>(t), to, t);
       t += count();
     };

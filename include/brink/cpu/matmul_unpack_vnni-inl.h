@@ -62,7 +62,7 @@ HWY_INLINE __m256i TwoRows(const std::uint8_t* a, const std::uint8_t* b) {
 // 16 bytes from `at` on of every row.
 HWY_INLINE WordsOfRows LoadWords(const SixteenRows& rows, std::size_t at) {
   rows.Prefetch(at, 16);
-  return TransposeRows([&](std::size_t i) HWY_ATTR {
+  return TransposeRows([&](std::size_t i) {
     const __m256i low = TwoRows(rows.row(i) + at, rows.row(4 + i) + at);
     const __m256i high = TwoRows(rows.row(8 + i) + at, rows.row(12 + i) + at);
     return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
@@ -153,7 +153,7 @@ class TileRows {
   }
   // Bytes of `bytes` as the minima of groups 4 * i ... 4 * i + 3.
   HWY_INLINE void FourMinima(std::size_t i, __m512i bytes) const {
-    const auto pair = [&](int low, int high) HWY_ATTR {
+    const auto pair = [&](int low, int high) {
       return _mm512_shuffle_epi8(
           bytes, _mm512_broadcast_i32x4(_mm_setr_epi8(
                      static_cast<char>(low), -1, static_cast<char>(high), -1,
@@ -193,7 +193,7 @@ struct UnpackBlocks {
       BRINK_UNROLL_LOOP(1)
       for (std::size_t half = 0; half < 2; ++half) {
         const SixteenRows from = rows + half * 4 * kBytes;
-        const WordsOfRows pairs = TransposeRows([&](std::size_t i) HWY_ATTR {
+        const WordsOfRows pairs = TransposeRows([&](std::size_t i) {
           return Four128(Gather4x32<kBytes>(from.row(i)), Gather4x32<kBytes>(from.row(4 + i)),
                          Gather4x32<kBytes>(from.row(8 + i)), Gather4x32<kBytes>(from.row(12 + i)));
         });
@@ -206,7 +206,7 @@ struct UnpackBlocks {
         }
       }
     } else {
-      const WordsOfRows pairs = TransposeRows([&](std::size_t i) HWY_ATTR {
+      const WordsOfRows pairs = TransposeRows([&](std::size_t i) {
         return Four128(Gather8x16<kBytes>(rows.row(i)), Gather8x16<kBytes>(rows.row(4 + i)),
                        Gather8x16<kBytes>(rows.row(8 + i)), Gather8x16<kBytes>(rows.row(12 + i)));
       });
@@ -286,8 +286,9 @@ struct UnpackRows<TensorType::kIQ4_NL>
 // scale g = d * byte g of `bytes`, for groups 4 * i ... 4 * i + 3
 template <bool kSigned>
 HWY_INLINE void FourScales(__m512i bytes, __m512 d, std::size_t i, TileRows to) {
-  const auto scale = [&](std::size_t g, __m512i v)
-                         HWY_ATTR { to.Scale(4 * i + g, _mm512_mul_ps(d, _mm512_cvtepi32_ps(v))); };
+  const auto scale = [&](std::size_t g, __m512i v) {
+    to.Scale(4 * i + g, _mm512_mul_ps(d, _mm512_cvtepi32_ps(v)));
+  };
   if constexpr (kSigned) {
     scale(0, _mm512_srai_epi32(_mm512_slli_epi32(bytes, 24), 24));
     scale(1, _mm512_srai_epi32(_mm512_slli_epi32(bytes, 16), 24));
@@ -502,7 +503,7 @@ struct UnpackRows<TensorType::kQ3_K> {
     __m512 unused, d;
     ConvertF16Pairs(last.word[3], unused, d);
     to.Super(d, _mm512_setzero_ps());
-    const auto word = [&](std::size_t i) HWY_ATTR {
+    const auto word = [&](std::size_t i) {
       return _mm512_or_si512(_mm512_srli_epi32(last.word[i], 16),
                              _mm512_slli_epi32(last.word[i + 1], 16));
     };
