@@ -83,12 +83,16 @@ TEST(Activations, RowsAndUnitsAgree) {
       std::vector<std::int8_t> q(kUnit);
       std::vector<float> scales(kUnit / block), sums16(kUnit / 16), sums32(kUnit / 32);
       std::vector<std::int32_t> sums4(kUnit / 4);
+      std::vector<std::int16_t> integer_sums16(kUnit / 16), integer_sums32(kUnit / 32);
       kernels->quantize_q8(x.data(), kUnit, block,
-                           {q.data(), scales.data(), sums16.data(), sums32.data(), sums4.data()});
+                           {q.data(), scales.data(), sums16.data(), sums32.data(), sums4.data(),
+                            integer_sums16.data(), integer_sums32.data()});
       ASSERT_EQ(q, unit.q) << kernels->name;
       for (std::size_t i = 0; i < scales.size(); ++i) ASSERT_EQ(scales[i], unit.scales[i]);
       for (std::size_t i = 0; i < kUnit / 16; ++i) ASSERT_EQ(sums16[i], unit.sums16[i]);
       for (std::size_t i = 0; i < kUnit / 32; ++i) ASSERT_EQ(sums32[i], unit.sums32[i]);
+      ASSERT_EQ(integer_sums16, unit.sums16) << kernels->name;
+      ASSERT_EQ(integer_sums32, unit.sums32) << kernels->name;
     }
   }
 }

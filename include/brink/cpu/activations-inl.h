@@ -58,6 +58,12 @@ HWY_INLINE V CombineFours(const V* x, Combine combine) {
   return combine(EveryOther<0>(low, high), EveryOther<1>(low, high));
 }
 
+// Lane 4i + j: lane 4j + i.
+HWY_INLINE __m512i TransposeFours(__m512i v) {
+  return _mm512_permutexvar_epi32(
+      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), v);
+}
+
 // Eight blocks of 32 at once: a division and the way from lanes to a maximum cost as much for one.
 HWY_INLINE void RoundUnitBy32(const float* HWY_RESTRICT x, std::int8_t* HWY_RESTRICT out,
                               float* HWY_RESTRICT scales) {
@@ -93,9 +99,7 @@ HWY_INLINE void RoundUnitBy32(const float* HWY_RESTRICT x, std::int8_t* HWY_REST
     };
     const __m512i first = _mm512_packs_epi32(rounded(2 * i, 0), rounded(2 * i, 16));
     const __m512i second = _mm512_packs_epi32(rounded(2 * i + 1, 0), rounded(2 * i + 1, 16));
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    _mm512_storeu_si512(out + 64 * i,
-                        _mm512_permutexvar_epi32(order, _mm512_packs_epi16(first, second)));
+    _mm512_storeu_si512(out + 64 * i, TransposeFours(_mm512_packs_epi16(first, second)));
   }
 }
 #endif
@@ -135,8 +139,7 @@ HWY_INLINE void SumUnit(const std::int8_t* HWY_RESTRICT q, UnitSums& out) {
 #if HWY_TARGET == HWY_AVX3
   const V x[4] = {fours(0), fours(64), fours(128), fours(192)};
   const V sums = CombineFours(x, [](V a, V b) { return hn::Add(a, b); });
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  const V of16{_mm512_permutexvar_epi32(order, sums.raw)};
+  const V of16{TransposeFours(sums.raw)};
   hn::Store(of16, d, out.of16);
   const V of32 = hn::Add(EveryOther<0>(of16, of16), EveryOther<1>(of16, of16));
   const __m512i first = _mm512_setr_epi32(0, 1, 4, 5, 8, 9, 12, 13, 0, 0, 0, 0, 0, 0, 0, 0);
@@ -179,6 +182,8 @@ void QuantizeQ8(const float* HWY_RESTRICT x, std::size_t count, std::uint32_t bl
     StoreStarts(sums.of4, n / 4, out.sums4 + i / 4);
     StoreSums(sums.of16, n / 16, out.sums16 + i / 16);
     StoreSums(sums.of32, n / 32, out.sums32 + i / 32);
+    StoreSums(sums.of16, n / 16, out.integer_sums16 + i / 16);
+    StoreSums(sums.of32, n / 32, out.integer_sums32 + i / 32);
   }
 }
 

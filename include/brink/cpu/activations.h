@@ -21,15 +21,18 @@ inline constexpr std::size_t kUnit = 256;
 /// x * (127 / max|x|) rounded to the nearest integer, ties to even, all in f32, and x is stood for
 /// by s * q. A block whose max|x| is below 1e-35 becomes zero.
 struct Q8Row {
-  std::int8_t* q = nullptr;       ///< [count] values in [-127, 127]
-  float* scales = nullptr;        ///< [count / block]
-  float* sums16 = nullptr;        ///< [count / 16] sum of 16 consecutive q
-  float* sums32 = nullptr;        ///< [count / 32] sum of 32 consecutive q
-  std::int32_t* sums4 = nullptr;  ///< [count / 4] -128 * sum of 4 consecutive q
+  std::int8_t* q = nullptr;                ///< [count] values in [-127, 127]
+  float* scales = nullptr;                 ///< [count / block]
+  float* sums16 = nullptr;                 ///< [count / 16] sum of 16 consecutive q
+  float* sums32 = nullptr;                 ///< [count / 32] sum of 32 consecutive q
+  std::int32_t* sums4 = nullptr;           ///< [count / 4] -128 * sum of 4 consecutive q
+  std::int16_t* integer_sums16 = nullptr;  ///< [count / 16] as sums16
+  std::int16_t* integer_sums32 = nullptr;  ///< [count / 32] as sums32
 
   /// The same arrays from value `at` on, a multiple of `block`, the values per scale.
   Q8Row from(std::size_t at, std::size_t block) const {
-    return {q + at, scales + at / block, sums16 + at / 16, sums32 + at / 32, sums4 + at / 4};
+    return {q + at,         scales + at / block,      sums16 + at / 16,        sums32 + at / 32,
+            sums4 + at / 4, integer_sums16 + at / 16, integer_sums32 + at / 32};
   }
 };
 
@@ -77,17 +80,6 @@ struct ActivationRows {
   const float* f32 = nullptr;  ///< token t at f32 + t * f32_stride
   std::size_t f32_stride = 0;
   Q8Row q8;  ///< of token 0; later tokens follow; q in the order of Kernels::matvec_order
-  const std::int16_t* integer_sums16 = nullptr;  ///< [tokens][columns / 16] as q8.sums16
-  const std::int16_t* integer_sums32 = nullptr;  ///< [tokens][columns / 32] as q8.sums32
-
-  /// The same q8 rows from row `row` on, given the values per scale.
-  ActivationRows q8_from(std::size_t row, std::size_t block) const {
-    ActivationRows rows = *this;
-    rows.q8 = q8.from(row * columns, block);
-    rows.integer_sums16 += row * (columns / 16);
-    rows.integer_sums32 += row * (columns / 32);
-    return rows;
-  }
 };
 
 /// The same for products of many tokens: unit after unit, so that a product reads memory in order

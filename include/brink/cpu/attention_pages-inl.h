@@ -87,8 +87,7 @@ HWY_INLINE void TransposeLanes(Lane16 d, LaneVec* HWY_RESTRICT v) {
 }
 
 // A page of K or V. The kernels that read a page prefetch another one: pages are too short for the
-// hardware to catch on. Into the second-level cache: the first has too few places for lines on
-// their way (24 on Zen 4; cold pages are then read at half the speed).
+// hardware to catch on.
 struct KvRows {
   const std::uint8_t* page = nullptr;
   std::size_t bytes_per_row = 0;
@@ -97,13 +96,7 @@ struct KvRows {
     if (page == nullptr) return;
     const std::uint8_t* begin = page + first * bytes_per_row;
     const std::uint8_t* end = begin + rows * bytes_per_row;
-    for (const std::uint8_t* line = begin; line < end; line += 64) {
-#if HWY_ARCH_X86
-      _mm_prefetch(reinterpret_cast<const char*>(line), _MM_HINT_T1);
-#else
-      hwy::Prefetch(line);
-#endif
-    }
+    for (const std::uint8_t* line = begin; line < end; line += 64) PrefetchToL2(line);
   }
 };
 

@@ -118,8 +118,8 @@ class CpuBackend final : public Backend {
     std::size_t heads = 0;   // per part
   };
   AttentionPrecision attention_precision(std::size_t layer) const;
-  void attend_item(std::size_t layer, const BatchSequence& sequence, const AttentionPlan& plan,
-                   std::size_t item, unsigned thread);
+  void attend_item(std::size_t layer, AttentionPrecision precision, const BatchSequence& sequence,
+                   const AttentionPlan& plan, std::size_t item, unsigned thread);
 
   /// y = W x for one row of input_.
   struct RowProduct {

@@ -85,7 +85,7 @@ void CpuBackend::multiply_rows() {
     if (x.f32 != nullptr) {
       x.f32 += p.row * x.f32_stride;
     } else {
-      x = x.q8_from(p.row, format_of(w.type).q8_block);
+      x.q8 = x.q8.from(p.row * x.columns, format_of(w.type).q8_block);
     }
     row_parts_.push_back(part);
   }

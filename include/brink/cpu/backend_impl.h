@@ -339,15 +339,18 @@ void CpuBackend::attend(std::size_t layer) {
     items += plan.chunks * plan.parts;
     plans_.push_back(plan);
   }
+  const AttentionPrecision precision = attention_precision(layer);
   pool_.run(items, [&](std::size_t item, unsigned thread) {
     std::size_t s = plans_.size() - 1;
     while (plans_[s].first_item > item) --s;
-    attend_item(layer, batch_.sequences[s], plans_[s], item - plans_[s].first_item, thread);
+    attend_item(layer, precision, batch_.sequences[s], plans_[s], item - plans_[s].first_item,
+                thread);
   });
 }
 
-void CpuBackend::attend_item(std::size_t layer, const BatchSequence& sequence,
-                             const AttentionPlan& plan, std::size_t item, unsigned thread) {
+void CpuBackend::attend_item(std::size_t layer, AttentionPrecision precision,
+                             const BatchSequence& sequence, const AttentionPlan& plan,
+                             std::size_t item, unsigned thread) {
   const LayerConfig& shape = config_.layers[layer];
   const std::size_t group = shape.heads / shape.kv_heads;
   const std::size_t q_stride = shape.heads * config_.key_length;
@@ -396,7 +399,7 @@ void CpuBackend::attend_item(std::size_t layer, const BatchSequence& sequence,
   args.k_dim = config_.key_length;
   args.v_dim = config_.value_length;
   args.scale = config_.attention_scale;
-  args.precision = attention_precision(layer);
+  args.precision = precision;
   args.out = attention_.data() + row * out_stride + head * config_.value_length;
   kernels_.attention(args);
 }

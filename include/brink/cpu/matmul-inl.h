@@ -343,7 +343,7 @@ struct NextTile {
   HWY_INLINE void Prefetch(std::size_t row) const {
     const std::uint8_t* p = start + row * row_bytes;
     for (std::size_t i = 0; i < bytes + 63; i += 64) {
-      __builtin_prefetch(p + HWY_MIN(i, bytes - 1), 0, 2);
+      PrefetchToL2(p + HWY_MIN(i, bytes - 1));
     }
   }
 };
@@ -414,17 +414,21 @@ HWY_INLINE void ForEachTile(const MatmulArgs& args, float* sums, Unit unit) {
 template <TensorType T>
 void MatmulQ8(const MatmulArgs& args) {
   constexpr TileLayout kLayout = LayoutOf<T>();
-  constexpr std::size_t kGroups = kUnit / Unpack<T>::kGroup;
   auto& tile = *reinterpret_cast<Q8Tile*>(args.scratch);
   float* sums = reinterpret_cast<float*>(args.scratch + sizeof(Q8Tile));
   const WeightMatrix& w = args.weights;
   ForEachTile(args, sums, [&](std::size_t r, std::size_t c, std::size_t count, PanelSums to) {
     const std::size_t next_panel = r + kPanelRows < args.row_end ? r + kPanelRows : args.next_row;
     NextTile next;
-    if (!UnpackWholeUnit<T>(w, r, args.row_end, next_panel, c, count, tile)) {
-      UnpackTile(w, &UnpackUnit<T>, kLayout, kGroups, r, args.row_end, c, count, tile);
-      const bool more = c + kUnit < w.columns;
-      next = NextTile(w, more ? r : next_panel, more ? c + kUnit : 0);
+    const bool done = UnpackWholeUnit<T>(w, r, args.row_end, next_panel, c, count, tile);
+    // Super-blocks are whole units.
+    if constexpr (!UnpacksSixteenRows<T>() || Unpack<T>::kBlock != kUnit) {
+      if (!done) {
+        constexpr std::size_t kGroups = kUnit / Unpack<T>::kGroup;
+        UnpackTile(w, &UnpackUnit<T>, kLayout, kGroups, r, args.row_end, c, count, tile);
+        const bool more = c + kUnit < w.columns;
+        next = NextTile(w, more ? r : next_panel, more ? c + kUnit : 0);
+      }
     }
     Q8TileAllTokens<kLayout>(tile, args.x, c / kUnit,
                              (count + Unpack<T>::kGroup - 1) / Unpack<T>::kGroup, to, next);

@@ -43,12 +43,6 @@ HWY_INLINE hn::Vec<hn::FixedTag<T, 16>> TwoWords(std::uint64_t low, std::uint64_
                      hn::InterleaveLower(d64, hn::Set(d64, low), hn::Set(d64, high)));
 }
 
-// The types that have them.
-template <TensorType T>
-inline constexpr bool kHasSuperScales =
-    T == TensorType::kQ2_K || T == TensorType::kQ3_K || T == TensorType::kQ4_K ||
-    T == TensorType::kQ5_K || T == TensorType::kQ6_K;
-
 template <TensorType T>
 HWY_INLINE void LoadSuperScales(const std::uint8_t* HWY_RESTRICT block, SuperBlockScales& out) {
   const hn::FixedTag<std::uint8_t, 16> d8;
@@ -166,7 +160,7 @@ constexpr TileLayout LayoutOf() {
   }
 #else
   l.wide = Format::kSigned;
-  if (kHasSuperScales<T>) l.scales = TileScales::kInteger;
+  if (kIsKQuant<T>) l.scales = TileScales::kInteger;
   while (l.run * 2 <= Format::kGroup / 4 && l.run * 2 * 254 * MaxQuant<T>() <= 32767) l.run *= 2;
 #endif
   return l;
@@ -200,31 +194,6 @@ struct RowUnit {
   alignas(16) float super[4];
 };
 
-#if BRINK_HAVE_VNNI
-// The weights of a super-block from k on times their groups' integer scales, plus the offset of
-// the folded layout. The products are taken modulo 256, which is where the sum lies.
-template <TensorType T>
-HWY_INLINE hn::Vec<Bytes> FoldScales(hn::Vec<Bytes> q, const SuperBlockScales& scales,
-                                     std::size_t k) {
-  const Bytes d8;
-  const hn::Repartition<std::uint16_t, Bytes> d16;
-  alignas(64) static constexpr std::uint16_t kGroupOfLane[32] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1,
-                                                                 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2,
-                                                                 2, 2, 3, 3, 3, 3, 3, 3, 3, 3};
-  const auto lanes =
-      hn::Add(hn::Load(d16, kGroupOfLane), hn::Set(d16, static_cast<std::uint16_t>(k / 16)));
-  const __m512i all =
-      _mm512_castsi256_si512(_mm256_load_si256(reinterpret_cast<const __m256i*>(scales.scales)));
-  const hn::Vec<decltype(d16)> factors{_mm512_permutexvar_epi16(lanes.raw, all)};
-  if constexpr (T == TensorType::kQ3_K) {
-    const auto weights = hn::Sub(q, hn::Set(d8, static_cast<std::uint8_t>(Unpack<T>::kOffset)));
-    return hn::Add(MultiplyBytes(d8, weights, factors), hn::Set(d8, kQ3FoldedOffset));
-  } else {
-    return MultiplyBytes(d8, q, factors);
-  }
-}
-#endif
-
 // Writes the quants of a unit as the layout wants them.
 template <TensorType T, class D8>
 HWY_INLINE void StoreQuants(D8 d8, hn::Vec<D8> q, std::uint8_t* HWY_RESTRICT unit, std::size_t k) {
@@ -238,10 +207,8 @@ HWY_INLINE void StoreQuants(D8 d8, hn::Vec<D8> q, std::uint8_t* HWY_RESTRICT uni
     hn::StoreU(hn::PromoteTo(d16, hn::LowerHalf(half, v)), d16, to);
     hn::StoreU(hn::PromoteTo(d16, hn::UpperHalf(half, v)), d16, to + hn::Lanes(half));
   } else {
-    if constexpr (kLayout.scales != TileScales::kFolded) {
-      constexpr int kMore = kLayout.offset - Unpack<T>::kOffset;
-      if constexpr (kMore != 0) q = hn::Add(q, hn::Set(d8, static_cast<std::uint8_t>(kMore)));
-    }
+    constexpr int kMore = kLayout.offset - Unpack<T>::kOffset;
+    if constexpr (kMore != 0) q = hn::Add(q, hn::Set(d8, static_cast<std::uint8_t>(kMore)));
     hn::StoreU(q, d8, unit + k);
   }
 }
@@ -298,11 +265,7 @@ HWY_NOINLINE void UnpackUnit(const std::uint8_t* HWY_RESTRICT blocks, std::size_
   for (; b < count / Format::kBlock; ++b) {
     BRINK_UNROLL_LOOP(16)
     for (std::size_t k = 0; k < Format::kBlock; k += hn::Lanes(d8)) {
-      auto q = Format::Quants(d8, blocks + b * kBytes, k);
-#if BRINK_HAVE_VNNI
-      if constexpr (kLayout.scales == TileScales::kFolded) q = FoldScales<T>(q, integers, k);
-#endif
-      StoreQuants<T>(d8, q, out.q, b * Format::kBlock + k);
+      StoreQuants<T>(d8, Format::Quants(d8, blocks + b * kBytes, k), out.q, b * Format::kBlock + k);
     }
   }
 }

@@ -25,7 +25,7 @@ class SixteenRows {
   HWY_INLINE void Prefetch(std::size_t at, std::size_t bytes) const {
     BRINK_UNROLL_LOOP(4)
     for (std::size_t i = 0; i < 16 * bytes; i += 64) {
-      __builtin_prefetch(later_ + 16 * at + i, 0, 2);
+      PrefetchToL2(later_ + 16 * at + i);
     }
   }
 
@@ -40,12 +40,18 @@ struct WordsOfRows {
   __m512i word[4];
 };
 
-// of_row(r) gives the 16 bytes of row r.
-template <class OfRow>
-HWY_INLINE WordsOfRows TransposeRows(OfRow of_row) {
+// bytes(p) gives the 16 bytes of the row that is at p.
+template <class Bytes16OfRow>
+HWY_INLINE WordsOfRows TransposeRows(const SixteenRows& rows, Bytes16OfRow bytes) {
   __m512i v[4];
   BRINK_UNROLL_LOOP(4)
-  for (std::size_t i = 0; i < 4; ++i) v[i] = of_row(i);
+  for (std::size_t i = 0; i < 4; ++i) {
+    const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(bytes(rows.row(i))),
+                                                bytes(rows.row(4 + i)), 1);
+    const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(bytes(rows.row(8 + i))),
+                                                 bytes(rows.row(12 + i)), 1);
+    v[i] = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+  }
   const __m512i low01 = _mm512_unpacklo_epi32(v[0], v[1]);
   const __m512i low23 = _mm512_unpacklo_epi32(v[2], v[3]);
   const __m512i high01 = _mm512_unpackhi_epi32(v[0], v[1]);
@@ -54,19 +60,10 @@ HWY_INLINE WordsOfRows TransposeRows(OfRow of_row) {
            _mm512_unpacklo_epi64(high01, high23), _mm512_unpackhi_epi64(high01, high23)}};
 }
 
-HWY_INLINE __m256i TwoRows(const std::uint8_t* a, const std::uint8_t* b) {
-  const __m256i low = _mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(a)));
-  return _mm256_inserti128_si256(low, _mm_loadu_si128(reinterpret_cast<const __m128i*>(b)), 1);
-}
-
 // 16 bytes from `at` on of every row.
 HWY_INLINE WordsOfRows LoadWords(const SixteenRows& rows, std::size_t at) {
   rows.Prefetch(at, 16);
-  return TransposeRows([&](std::size_t i) {
-    const __m256i low = TwoRows(rows.row(i) + at, rows.row(4 + i) + at);
-    const __m256i high = TwoRows(rows.row(8 + i) + at, rows.row(12 + i) + at);
-    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-  });
+  return TransposeRows(rows, [&](const std::uint8_t* row) { return Load16(row + at); });
 }
 
 // The 16-bit (or 32-bit) numbers at the start of 8 (4) blocks kStride bytes apart. Each load is
@@ -97,12 +94,6 @@ HWY_INLINE __m128i Gather4x32(const std::uint8_t* HWY_RESTRICT p) {
   return v;
 }
 
-HWY_INLINE __m512i Four128(__m128i a, __m128i b, __m128i c, __m128i d) {
-  const __m256i ab = _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1);
-  const __m256i cd = _mm256_inserti128_si256(_mm256_castsi128_si256(c), d, 1);
-  return _mm512_inserti64x4(_mm512_castsi256_si512(ab), cd, 1);
-}
-
 // The two f16 of every lane.
 HWY_INLINE void ConvertF16Pairs(__m512i pairs, __m512& low, __m512& high) {
   const __m512i apart = _mm512_permutexvar_epi16(
@@ -125,6 +116,14 @@ HWY_INLINE __m512i ShiftWords(__m512i v) {
   if constexpr (kBits > 0) return _mm512_srli_epi32(v, kBits);
   if constexpr (kBits < 0) return _mm512_slli_epi32(v, -kBits);
   return v;
+}
+
+// Bytes kLow and kHigh of every lane in its 16-bit halves.
+template <char kLow, char kHigh>
+HWY_INLINE __m512i TwoBytes(__m512i bytes) {
+  return _mm512_shuffle_epi8(bytes, _mm512_broadcast_i32x4(_mm_setr_epi8(
+                                        kLow, -1, kHigh, -1, kLow + 4, -1, kHigh + 4, -1, kLow + 8,
+                                        -1, kHigh + 8, -1, kLow + 12, -1, kHigh + 12, -1)));
 }
 
 // Where a tile's values for sixteen of its rows go.
@@ -153,16 +152,8 @@ class TileRows {
   }
   // Bytes of `bytes` as the minima of groups 4 * i ... 4 * i + 3.
   HWY_INLINE void FourMinima(std::size_t i, __m512i bytes) const {
-    const auto pair = [&](int low, int high) {
-      return _mm512_shuffle_epi8(
-          bytes, _mm512_broadcast_i32x4(_mm_setr_epi8(
-                     static_cast<char>(low), -1, static_cast<char>(high), -1,
-                     static_cast<char>(low + 4), -1, static_cast<char>(high + 4), -1,
-                     static_cast<char>(low + 8), -1, static_cast<char>(high + 8), -1,
-                     static_cast<char>(low + 12), -1, static_cast<char>(high + 12), -1)));
-    };
-    MinPair(2 * i, pair(0, 1));
-    MinPair(2 * i + 1, pair(2, 3));
+    MinPair(2 * i, TwoBytes<0, 1>(bytes));
+    MinPair(2 * i + 1, TwoBytes<2, 3>(bytes));
   }
 
  private:
@@ -193,10 +184,8 @@ struct UnpackBlocks {
       BRINK_UNROLL_LOOP(1)
       for (std::size_t half = 0; half < 2; ++half) {
         const SixteenRows from = rows + half * 4 * kBytes;
-        const WordsOfRows pairs = TransposeRows([&](std::size_t i) {
-          return Four128(Gather4x32<kBytes>(from.row(i)), Gather4x32<kBytes>(from.row(4 + i)),
-                         Gather4x32<kBytes>(from.row(8 + i)), Gather4x32<kBytes>(from.row(12 + i)));
-        });
+        const WordsOfRows pairs =
+            TransposeRows(from, [](const std::uint8_t* row) { return Gather4x32<kBytes>(row); });
         BRINK_UNROLL_LOOP(4)
         for (std::size_t i = 0; i < 4; ++i) {
           __m512 scale, min;
@@ -206,10 +195,8 @@ struct UnpackBlocks {
         }
       }
     } else {
-      const WordsOfRows pairs = TransposeRows([&](std::size_t i) {
-        return Four128(Gather8x16<kBytes>(rows.row(i)), Gather8x16<kBytes>(rows.row(4 + i)),
-                       Gather8x16<kBytes>(rows.row(8 + i)), Gather8x16<kBytes>(rows.row(12 + i)));
-      });
+      const WordsOfRows pairs =
+          TransposeRows(rows, [](const std::uint8_t* row) { return Gather8x16<kBytes>(row); });
       BRINK_UNROLL_LOOP(4)
       for (std::size_t i = 0; i < 4; ++i) {
         __m512 even, odd;
@@ -264,8 +251,7 @@ struct UnpackRows<TensorType::kQ8_0>
 
 // Nibbles that choose one of 16 levels, to which 128 is added.
 HWY_INLINE void StoreLevels(const WordsOfRows& w, TileRows to, std::size_t k) {
-  const hn::FixedTag<std::uint8_t, 64> d;
-  const __m512i levels = hn::Xor(Iq4Table(d), hn::Set(d, 0x80)).raw;
+  const __m512i levels = UnsignedIq4Table();
   BRINK_UNROLL_LOOP(4)
   for (std::size_t i = 0; i < 4; ++i) {
     to.Word(k + i, _mm512_shuffle_epi8(levels, AndBytes(w.word[i], 15)));
@@ -422,14 +408,6 @@ struct UnpackRows<TensorType::kIQ4_XS> {
 // A quant and its neighbour are multiplied together, as q0 + 256 * q1: the product with q0 never
 // reaches the byte above.
 
-// Byte kByte of every lane in both 16-bit halves.
-template <int kByte>
-HWY_INLINE __m512i ByteTwice(__m512i bytes) {
-  constexpr char a = kByte, b = kByte + 4, c = kByte + 8, e = kByte + 12;
-  return _mm512_shuffle_epi8(bytes, _mm512_broadcast_i32x4(_mm_setr_epi8(
-                                        a, -1, a, -1, b, -1, b, -1, c, -1, c, -1, e, -1, e, -1)));
-}
-
 template <>
 struct UnpackRows<TensorType::kQ2_K> {
   static constexpr bool kExists = true;
@@ -457,15 +435,15 @@ struct UnpackRows<TensorType::kQ2_K> {
       const __m512i b = AndBytes(packed.word[part * 2 + 1], 15);
       const WordsOfRows first = LoadWords(rows, 16 + part * 32);
       const std::size_t k = part * 32;
-      Field<0>(first, ByteTwice<0>(a), k, to);
-      Field<1>(first, ByteTwice<2>(a), k, to);
-      Field<2>(first, ByteTwice<0>(b), k, to);
-      Field<3>(first, ByteTwice<2>(b), k, to);
+      Field<0>(first, TwoBytes<0, 0>(a), k, to);
+      Field<1>(first, TwoBytes<2, 2>(a), k, to);
+      Field<2>(first, TwoBytes<0, 0>(b), k, to);
+      Field<3>(first, TwoBytes<2, 2>(b), k, to);
       const WordsOfRows second = LoadWords(rows, 32 + part * 32);
-      Field<0>(second, ByteTwice<1>(a), k + 4, to);
-      Field<1>(second, ByteTwice<3>(a), k + 4, to);
-      Field<2>(second, ByteTwice<1>(b), k + 4, to);
-      Field<3>(second, ByteTwice<3>(b), k + 4, to);
+      Field<0>(second, TwoBytes<1, 1>(a), k + 4, to);
+      Field<1>(second, TwoBytes<3, 3>(a), k + 4, to);
+      Field<2>(second, TwoBytes<1, 1>(b), k + 4, to);
+      Field<3>(second, TwoBytes<3, 3>(b), k + 4, to);
     }
   }
 };
@@ -492,10 +470,10 @@ struct UnpackRows<TensorType::kQ3_K> {
                                  __m512i b, TileRows to) {
     const WordsOfRows w = LoadWords(rows, 32 + kPart * 32 + kHalf * 16);
     constexpr std::size_t k = kPart * 32 + kHalf * 4;
-    Field<0, kPart * 4>(w, bits, ByteTwice<kHalf>(a), k, to);
-    Field<1, kPart * 4 + 1>(w, bits, ByteTwice<kHalf + 2>(a), k, to);
-    Field<2, kPart * 4 + 2>(w, bits, ByteTwice<kHalf>(b), k, to);
-    Field<3, kPart * 4 + 3>(w, bits, ByteTwice<kHalf + 2>(b), k, to);
+    Field<0, kPart * 4>(w, bits, TwoBytes<kHalf, kHalf>(a), k, to);
+    Field<1, kPart * 4 + 1>(w, bits, TwoBytes<kHalf + 2, kHalf + 2>(a), k, to);
+    Field<2, kPart * 4 + 2>(w, bits, TwoBytes<kHalf, kHalf>(b), k, to);
+    Field<3, kPart * 4 + 3>(w, bits, TwoBytes<kHalf + 2, kHalf + 2>(b), k, to);
   }
   static HWY_INLINE void Unpack(SixteenRows rows, TileRows to) {
     // The last two of the 14 bytes are d.

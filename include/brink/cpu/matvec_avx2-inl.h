@@ -13,9 +13,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Types whose super-blocks are summed up in integers.
 template <TensorType T>
 constexpr bool SumsSuperBlocks() {
-  return HWY_TARGET == HWY_AVX2 &&
-         (T == TensorType::kQ2_K || T == TensorType::kQ3_K || T == TensorType::kQ4_K ||
-          T == TensorType::kQ5_K || T == TensorType::kQ6_K || T == TensorType::kIQ4_XS);
+  return HWY_TARGET == HWY_AVX2 && (kIsKQuant<T> || T == TensorType::kIQ4_XS);
 }
 
 // Types with an f32 scale per vector.
@@ -25,10 +23,6 @@ constexpr bool HasVectorBlocks() {
 }
 
 #if HWY_TARGET == HWY_AVX2
-
-HWY_INLINE __m128i Load16(const void* p) {
-  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-}
 
 // Every byte shifted right (left if negative) and masked.
 template <int kShift, int kMask>
@@ -264,27 +258,27 @@ struct VectorSums {
 };
 
 template <TensorType T, std::size_t kTokens>
-HWY_INLINE void AddSuperBlock(const std::uint8_t* HWY_RESTRICT block, const ActivationRows& x,
-                              std::size_t column, VectorSums (&out)[kTokens]) {
+HWY_INLINE void AddSuperBlock(const std::uint8_t* HWY_RESTRICT block, const Q8Row& x,
+                              std::size_t columns, std::size_t column, VectorSums (&out)[kTokens]) {
   using Format = Unpack<T>;
-  const std::int8_t* HWY_RESTRICT q = x.q8.q + column;
+  const std::int8_t* HWY_RESTRICT q = x.q + column;
   SuperBlockFactors factors;
   LoadFactors<T>(block, factors);
   __m256i sums[kTokens];
-  AddScaledVector<T, kTokens, 0>(block, factors, q, x.columns, sums);
-  AddScaledVector<T, kTokens, 1>(block, factors, q, x.columns, sums);
-  AddScaledVector<T, kTokens, 2>(block, factors, q, x.columns, sums);
-  AddScaledVector<T, kTokens, 3>(block, factors, q, x.columns, sums);
-  AddScaledVector<T, kTokens, 4>(block, factors, q, x.columns, sums);
-  AddScaledVector<T, kTokens, 5>(block, factors, q, x.columns, sums);
-  AddScaledVector<T, kTokens, 6>(block, factors, q, x.columns, sums);
-  AddScaledVector<T, kTokens, 7>(block, factors, q, x.columns, sums);
+  AddScaledVector<T, kTokens, 0>(block, factors, q, columns, sums);
+  AddScaledVector<T, kTokens, 1>(block, factors, q, columns, sums);
+  AddScaledVector<T, kTokens, 2>(block, factors, q, columns, sums);
+  AddScaledVector<T, kTokens, 3>(block, factors, q, columns, sums);
+  AddScaledVector<T, kTokens, 4>(block, factors, q, columns, sums);
+  AddScaledVector<T, kTokens, 5>(block, factors, q, columns, sums);
+  AddScaledVector<T, kTokens, 6>(block, factors, q, columns, sums);
+  AddScaledVector<T, kTokens, 7>(block, factors, q, columns, sums);
   const std::int16_t* HWY_RESTRICT group_sums =
       (Format::kGroup == 16 ? x.integer_sums16 : x.integer_sums32) + column / Format::kGroup;
   BRINK_UNROLL_LOOP(4)
   for (std::size_t t = 0; t < kTokens; ++t) {
-    const std::int16_t* HWY_RESTRICT of_token = group_sums + t * (x.columns / Format::kGroup);
-    const __m128 scale = _mm_set1_ps(x.q8.scales[(t * x.columns + column) / kUnit]);
+    const std::int16_t* HWY_RESTRICT of_token = group_sums + t * (columns / Format::kGroup);
+    const __m128 scale = _mm_set1_ps(x.scales[(t * columns + column) / kUnit]);
     const __m128 f = _mm_mul_ps(factors.factors, scale);
     if constexpr (Format::kOffset != 0) {
       static_assert(Format::kGroup == 16);
@@ -319,15 +313,16 @@ HWY_INLINE void StoreRowSum(const MatvecArgs& args, std::size_t token, std::size
 template <TensorType T, std::size_t kTokens>
 void MatvecSuperBlocks(const MatvecArgs& args, std::size_t first_token) {
   constexpr std::size_t kBytes = size_of(T).block_bytes;
-  const ActivationRows x = args.x.q8_from(first_token, kUnit);
-  const std::size_t row_bytes = x.columns / kUnit * kBytes;
+  const std::size_t columns = args.weights.columns;
+  const Q8Row x = args.x.q8.from(first_token * columns, kUnit);
+  const std::size_t row_bytes = columns / kUnit * kBytes;
   const std::uint8_t* HWY_RESTRICT block = args.weights.data + args.row_begin * row_bytes;
   for (std::size_t r = args.row_begin; r < args.row_end; ++r) {
     VectorSums sums[kTokens];
     for (VectorSums& s : sums) s = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-    for (std::size_t c = 0; c < x.columns; c += kUnit, block += kBytes) {
+    for (std::size_t c = 0; c < columns; c += kUnit, block += kBytes) {
       PrefetchUnit<kBytes>(block);
-      AddSuperBlock<T, kTokens>(block, x, c, sums);
+      AddSuperBlock<T, kTokens>(block, x, columns, c, sums);
     }
     BRINK_UNROLL_LOOP(4)
     for (std::size_t t = 0; t < kTokens; ++t) {

@@ -1,7 +1,8 @@
 // The quants of a unit as matrix-vector products take them. IQ3 types find all codebook points of a
 // unit by permutations of words, where one scalar load for each is what bounds the general way;
-// that needs AVX512_VBMI and GFNI. (IQ2 types have half the points, each of two words: nothing
-// gained for codebooks of 256 and 512 points, and a loss for 1024.) Layouts: quant/i_quants.h.
+// that needs AVX512_VBMI and GFNI. (Points of IQ2 stand for 8 weights instead of 4, so loads are
+// half as many: nothing gained for codebooks of 256 and 512 points, and a loss for 1024.) Layouts:
+// quant/i_quants.h.
 // Included once per pass by kernels-inl.h.
 
 BRINK_BEFORE_ISA()

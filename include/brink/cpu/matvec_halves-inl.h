@@ -161,10 +161,14 @@ struct Halves<TensorType::kQ8_0> {
   }
 };
 
-// Nibbles that choose one of 16 levels, 128 more than their value to make them unsigned.
-HWY_INLINE void Iq4Levels(__m512i bytes, __m512i& low, __m512i& high) {
+// The levels of the IQ4 formats, 128 more than their value to make them unsigned.
+HWY_INLINE __m512i UnsignedIq4Table() {
   const hn::FixedTag<std::uint8_t, 64> d;
-  const __m512i levels = hn::Xor(Iq4Table(d), hn::Set(d, 0x80)).raw;
+  return hn::Xor(Iq4Table(d), hn::Set(d, 0x80)).raw;
+}
+
+HWY_INLINE void Iq4Levels(__m512i bytes, __m512i& low, __m512i& high) {
+  const __m512i levels = UnsignedIq4Table();
   low = _mm512_shuffle_epi8(levels, LowNibbles(bytes));
   high = _mm512_shuffle_epi8(levels, LowNibbles(_mm512_srli_epi16(bytes, 4)));
 }

@@ -14,25 +14,22 @@ namespace brink {
 namespace BRINK_ISA {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Weights are asked for this far ahead, into the second-level cache: what a core has under way to
-// saturate memory (its share of the bandwidth times the latency, some 4 KiB) is more than the first
-// level can have outstanding. 2 KiB into the first level kept a core below 18 GB/s where it reads
-// 24; 4 KiB was between, 16 KiB no better.
+// Weights are asked for this far ahead: to saturate memory a core has its share of the bandwidth
+// times the latency under way, some 4 KiB. 2 KiB (into the first level) kept it below 18 GB/s where
+// it reads 24; 4 KiB was between, 16 KiB no better.
 inline constexpr std::size_t kPrefetchBytes = 8192;
 
 template <std::size_t kBytes>
 HWY_INLINE void PrefetchUnit(const std::uint8_t* HWY_RESTRICT unit) {
   for (std::size_t line = 0; line < kBytes; line += 64) {
-    __builtin_prefetch(unit + kPrefetchBytes + line, 0, 2);
+    PrefetchToL2(unit + kPrefetchBytes + line);
   }
 }
 
 // Types that have integer scales, and vectors for them.
 template <TensorType T>
 constexpr bool HasIntegerScales() {
-  return HWY_TARGET == HWY_AVX3 &&
-         (T == TensorType::kQ2_K || T == TensorType::kQ3_K || T == TensorType::kQ4_K ||
-          T == TensorType::kQ5_K || T == TensorType::kQ6_K);
+  return HWY_TARGET == HWY_AVX3 && kIsKQuant<T>;
 }
 
 #if HWY_TARGET == HWY_AVX3
@@ -50,7 +47,7 @@ template <>
 struct IntegerScales<TensorType::kQ2_K> {
   static HWY_INLINE void Load(const std::uint8_t* HWY_RESTRICT block, __m256i& scales,
                               __m256i& mins) {
-    const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block));
+    const __m128i packed = Load16(block);
     const __m128i low = _mm_set1_epi8(15);
     scales = WidenU8(_mm_and_si128(packed, low));
     mins = WidenU8(_mm_and_si128(_mm_srli_epi16(packed, 4), low));
@@ -96,7 +93,7 @@ struct IntegerScales<TensorType::kQ5_K> : IntegerScalesAndMins6 {};
 template <>
 struct IntegerScales<TensorType::kQ6_K> {
   static HWY_INLINE void Load(const std::uint8_t* HWY_RESTRICT block, __m256i& scales, __m256i&) {
-    scales = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 192)));
+    scales = _mm256_cvtepi8_epi16(Load16(block + 192));
   }
   static HWY_INLINE __m128 Factors(const std::uint8_t* HWY_RESTRICT block) {
     return _mm_cvtph_ps(_mm_cvtsi32_si128(LoadAs<std::uint16_t>(block + 208)));
@@ -109,12 +106,8 @@ struct IntegerScales<TensorType::kQ6_K> {
 using ByteVec = hn::Vec<Bytes>;
 
 HWY_INLINE __m512i Load64(const std::uint8_t* p) { return _mm512_loadu_si512(p); }
-HWY_INLINE __m512i Repeat32(const std::uint8_t* p) {
-  return _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-}
-HWY_INLINE __m512i Repeat16(const std::uint8_t* p) {
-  return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-}
+HWY_INLINE __m512i Repeat32(const std::uint8_t* p) { return _mm512_broadcast_i64x4(Load32(p)); }
+HWY_INLINE __m512i Repeat16(const std::uint8_t* p) { return _mm512_broadcast_i32x4(Load16(p)); }
 
 // The matrix that moves bit i + shift of a byte to bit i, for the bits of `mask`.
 constexpr long long BitMatrix(int shift, int mask) {
@@ -211,11 +204,15 @@ HWY_INLINE __m512i EveryOther16(const std::uint8_t* HWY_RESTRICT p) {
   return _mm512_shuffle_i64x2(Load64(p), Load64(p + 64), kPart == 0 ? 0x88 : 0xDD);
 }
 
-template <>
-struct Arranged<TensorType::kQ4_K> {
+// Q4_K and Q5_K.
+struct SplitNibbles {
   static constexpr Q8Order kOrder = Q8Order::kNibbles;
   static constexpr int kTimes = 1;
   static constexpr std::size_t kPerDot = 2;
+};
+
+template <>
+struct Arranged<TensorType::kQ4_K> : SplitNibbles {
   template <std::size_t kVector>
   static HWY_INLINE __m512i Quants(const std::uint8_t* HWY_RESTRICT block) {
     return MoveBits<kVector / 2 * 4, 15>(EveryOther16<kVector % 2>(block + 16));
@@ -223,10 +220,7 @@ struct Arranged<TensorType::kQ4_K> {
 };
 
 template <>
-struct Arranged<TensorType::kQ5_K> {
-  static constexpr Q8Order kOrder = Q8Order::kNibbles;
-  static constexpr int kTimes = 1;
-  static constexpr std::size_t kPerDot = 2;
+struct Arranged<TensorType::kQ5_K> : SplitNibbles {
   template <std::size_t kVector>
   static HWY_INLINE __m512i Quants(const std::uint8_t* HWY_RESTRICT block) {
     constexpr int odd = kVector / 2;  // groups of the high nibbles
@@ -339,15 +333,15 @@ HWY_INLINE MatvecScales ScalesOf(const std::uint8_t* HWY_RESTRICT block) {
 }
 
 template <TensorType T, std::size_t kTokens>
-HWY_INLINE void SuperBlock(const std::uint8_t* HWY_RESTRICT block, MatvecScales s,
-                           const ActivationRows& x, std::size_t column,
+HWY_INLINE void SuperBlock(const std::uint8_t* HWY_RESTRICT block, MatvecScales s, const Q8Row& x,
+                           std::size_t columns, std::size_t column,
                            SuperBlockSums (&out)[kTokens]) {
   using Format = Unpack<T>;
   constexpr std::size_t kDots = kVectors / Arranged<T>::kPerDot;
-  const std::int8_t* HWY_RESTRICT q = x.q8.q + column;
+  const std::int8_t* HWY_RESTRICT q = x.q + column;
   const std::int16_t* HWY_RESTRICT group_sums =
       (Format::kGroup == 16 ? x.integer_sums16 : x.integer_sums32) + column / Format::kGroup;
-  const std::size_t groups = x.columns / Format::kGroup;
+  const std::size_t groups = columns / Format::kGroup;
 
   __m512i sums[kTokens];
   __m256i away[kTokens];  // what the offset takes, where the stored quant is q + kOffset
@@ -362,17 +356,17 @@ HWY_INLINE void SuperBlock(const std::uint8_t* HWY_RESTRICT block, MatvecScales 
   }
   for (std::size_t t = 0; t < kTokens; ++t) sums[t] = _mm512_setzero_si512();
   if constexpr (Arranged<T>::kTimes != 1) s.scales = Arranged<T>::Scales(s.scales);
-  DotOfTokens<T, kTokens, 0>(block, s.scales, q, x.columns, sums);
-  DotOfTokens<T, kTokens, 1>(block, s.scales, q, x.columns, sums);
+  DotOfTokens<T, kTokens, 0>(block, s.scales, q, columns, sums);
+  DotOfTokens<T, kTokens, 1>(block, s.scales, q, columns, sums);
   if constexpr (kDots == 4) {
-    DotOfTokens<T, kTokens, 2>(block, s.scales, q, x.columns, sums);
-    DotOfTokens<T, kTokens, 3>(block, s.scales, q, x.columns, sums);
+    DotOfTokens<T, kTokens, 2>(block, s.scales, q, columns, sums);
+    DotOfTokens<T, kTokens, 3>(block, s.scales, q, columns, sums);
   }
   BRINK_UNROLL_LOOP(8)
   for (std::size_t t = 0; t < kTokens; ++t) {
     // By way of memory, since loads can repeat a value where shuffles are what is short.
     alignas(16) float f[4];
-    const float scale = x.q8.scales[(t * x.columns + column) / kUnit];
+    const float scale = x.scales[(t * columns + column) / kUnit];
     _mm_store_ps(f, _mm_mul_ps(s.factors, _mm_set1_ps(scale)));
     asm("" : "+m"(f));
     if constexpr (Format::kOffset != 0) {
@@ -384,12 +378,10 @@ HWY_INLINE void SuperBlock(const std::uint8_t* HWY_RESTRICT block, MatvecScales 
       const std::int16_t* of_token = group_sums + t * groups;
       __m256i products;
       if constexpr (Format::kGroup == 16) {
-        products = _mm256_madd_epi16(
-            s.mins, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(of_token)));
+        products = _mm256_madd_epi16(s.mins, Load32(of_token));
       } else {
         products = _mm256_zextsi128_si256(
-            _mm_madd_epi16(_mm256_castsi256_si128(s.mins),
-                           _mm_loadu_si128(reinterpret_cast<const __m128i*>(of_token))));
+            _mm_madd_epi16(_mm256_castsi256_si128(s.mins), Load16(of_token)));
       }
       out[t].mins =
           _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_set1_ps(f[1]), out[t].mins);
@@ -429,7 +421,7 @@ void MatvecIntegerScales(const MatvecArgs& args, std::size_t first_token) {
   constexpr std::size_t kBytes = size_of(T).block_bytes;
   if (args.row_begin == args.row_end) return;
   const std::size_t columns = args.weights.columns;
-  const ActivationRows x = args.x.q8_from(first_token, kUnit);
+  const Q8Row x = args.x.q8.from(first_token * columns, kUnit);
   const std::size_t row_bytes = columns / kUnit * kBytes;
   const std::uint8_t* HWY_RESTRICT block = args.weights.data + args.row_begin * row_bytes;
   FourRows<kTokens> rows;
@@ -440,7 +432,7 @@ void MatvecIntegerScales(const MatvecArgs& args, std::size_t first_token) {
     }
     for (std::size_t c = 0; c < columns; c += kUnit, block += kBytes) {
       PrefetchUnit<kBytes>(block);
-      SuperBlock<T, kTokens>(block, ScalesOf<T>(block), x, c, sums);
+      SuperBlock<T, kTokens>(block, ScalesOf<T>(block), x, columns, c, sums);
     }
     for (std::size_t t = 0; t < kTokens; ++t) {
       rows.Set(r - args.row_begin, t, sums[t].products, sums[t].mins);

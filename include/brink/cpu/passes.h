@@ -6,8 +6,8 @@
 //   HWY_TARGET       Highway's target (its operations: hwy::HWY_NAMESPACE)
 //   BRINK_ISA        namespace of this pass: isa_sse4, isa_avx2, isa_avx512, isa_avx512_vnni, ...
 //   BRINK_ISA_NAME   the same as a string, without "isa_"
-//   BRINK_HAVE_VNNI  1 where vpdpbusd, vpdpwssd, vdpbf16ps and gf2p8affineqb may be used on
-//                    512-bit vectors
+//   BRINK_HAVE_VNNI  1 where vpdpbusd, vpdpwssd, vdpbf16ps, vpermi2b, vpmultishiftqb and
+//                    gf2p8affineqb may be used on 512-bit vectors
 // and puts its code between BRINK_BEFORE_ISA() and BRINK_AFTER_ISA(), outside any namespace.
 //
 // BRINK_ONLY_ISA restricts to one pass: 1 = sse4, 2 = avx2, 3 = avx512, 4 = avx512_vnni.

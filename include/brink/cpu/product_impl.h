@@ -25,11 +25,19 @@ inline void order_q8(Q8Order order, const std::int8_t* from, std::size_t count, 
   std::memcpy(to + ordered, from + ordered, count - ordered);
 }
 
-inline void to_int16(const float* from, std::size_t count, std::int16_t* to) {
-  for (std::size_t i = 0; i < count; ++i) to[i] = static_cast<std::int16_t>(from[i]);
+inline std::size_t index_of(TensorType type) { return static_cast<std::size_t>(type); }
+
+inline bool uses_q8(const ActivationBuffer& x, TensorType type) {
+  return x.activations() == Activations::kQ8 && format_of(type).q8_block != 0;
 }
 
-inline std::size_t index_of(TensorType type) { return static_cast<std::size_t>(type); }
+// The part that has a work item of the region.
+template <class Part>
+const Part& part_with(std::span<const Part> parts, std::size_t item) {
+  std::size_t i = parts.size() - 1;
+  while (parts[i].first_item > item) --i;
+  return parts[i];
+}
 
 }  // namespace product_detail
 
@@ -71,7 +79,10 @@ Q8Row ActivationBuffer::Q8Storage::reserve(std::size_t values, std::uint32_t blo
   sums16.reserve_discarding(values / 16);
   sums32.reserve_discarding(values / 32);
   sums4.reserve_discarding(values / 4);
-  return {q.data(), scales.data(), sums16.data(), sums32.data(), sums4.data()};
+  integer_sums16.reserve_discarding(values / 16);
+  integer_sums32.reserve_discarding(values / 32);
+  return {q.data(),     scales.data(),         sums16.data(),        sums32.data(),
+          sums4.data(), integer_sums16.data(), integer_sums32.data()};
 }
 
 const ActivationRows& ActivationBuffer::rows_q8(const Kernels& kernels, std::uint32_t block,
@@ -96,17 +107,7 @@ const ActivationRows& ActivationBuffer::rows_q8(const Kernels& kernels, std::uin
   for (std::size_t t = 0; t < tokens_; ++t) {
     kernels.quantize_q8(x_ + t * stride_, columns_, block, first.from(t * columns_, block));
   }
-  storage.integer_sums16.reserve_discarding(tokens_ * columns_ / 16);
-  storage.integer_sums32.reserve_discarding(tokens_ * columns_ / 32);
-  product_detail::to_int16(first.sums16, tokens_ * columns_ / 16, storage.integer_sums16.data());
-  product_detail::to_int16(first.sums32, tokens_ * columns_ / 32, storage.integer_sums32.data());
-  rows = {.tokens = tokens_,
-          .columns = columns_,
-          .f32 = nullptr,
-          .f32_stride = 0,
-          .q8 = first,
-          .integer_sums16 = storage.integer_sums16.data(),
-          .integer_sums32 = storage.integer_sums32.data()};
+  rows = {.tokens = tokens_, .columns = columns_, .f32 = nullptr, .f32_stride = 0, .q8 = first};
   return rows;
 }
 
@@ -202,13 +203,12 @@ std::size_t ActivationBuffer::bytes() const {
 MatvecPart matvec_part(const ThreadPool& pool, const Kernels& kernels, const Product& product,
                        ActivationBuffer& x, std::size_t& items) {
   const WeightMatrix& w = product.weights;
-  const std::uint32_t block = format_of(w.type).q8_block;
-  const bool q8 = x.activations() == Activations::kQ8 && block != 0;
+  const bool q8 = product_detail::uses_q8(x, w.type);
   MatvecPart part;
   part.args.weights = w;
-  part.args.x =
-      q8 ? x.rows_q8(kernels, block, kernels.matvec_order[product_detail::index_of(w.type)])
-         : x.rows_f32(kernels);
+  part.args.x = q8 ? x.rows_q8(kernels, format_of(w.type).q8_block,
+                               kernels.matvec_order[product_detail::index_of(w.type)])
+                   : x.rows_f32(kernels);
   part.args.y = product.y;
   part.args.y_stride = product.y_stride;
   part.kernel = q8 ? kernels.matvec_q8[product_detail::index_of(w.type)] : kernels.matvec_f32;
@@ -227,19 +227,13 @@ void run_matvec_item(const MatvecPart& part, std::size_t item) {
 
 void run_matvec_parts(ThreadPool& pool, std::span<const MatvecPart> parts, std::size_t items) {
   pool.run(items, [&](std::size_t item, unsigned) {
-    std::size_t i = parts.size() - 1;
-    while (parts[i].first_item > item) --i;
-    run_matvec_item(parts[i], item);
+    run_matvec_item(product_detail::part_with(parts, item), item);
   });
 }
 
 namespace product_detail {
 
 inline constexpr std::size_t kMaxProducts = 8;
-
-inline bool uses_q8(const ActivationBuffer& x, TensorType type) {
-  return x.activations() == Activations::kQ8 && format_of(type).q8_block != 0;
-}
 
 inline bool uses_matvec(const Kernels& kernels, const ActivationBuffer& x, TensorType type) {
   const std::size_t most =
@@ -310,9 +304,8 @@ void multiply(ThreadPool& pool, const Kernels& kernels, std::span<const Product>
       matmul ? (kernels.matmul_scratch_bytes(x.tokens()) + 63) / 64 * 64 : 0;
   scratch.bytes.reserve_discarding(per_thread * pool.threads());
   pool.run(items, [&](std::size_t item, unsigned thread) {
-    std::size_t i = products.size() - 1;
-    while (parts[i].first_item > item) --i;
-    product_detail::Part& part = parts[i];
+    const product_detail::Part& part =
+        product_detail::part_with<product_detail::Part>({parts, products.size()}, item);
     if (part.matmul == nullptr) return run_matvec_item(part.matvec, item);
     const std::size_t at = item - part.first_item;
     MatmulArgs args = part.args;

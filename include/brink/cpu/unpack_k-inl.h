@@ -5,6 +5,12 @@ namespace brink {
 namespace BRINK_ISA {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// Types whose super-blocks have integer scales, and minima where there are some, under f16 ones.
+template <TensorType T>
+inline constexpr bool kIsKQuant =
+    T == TensorType::kQ2_K || T == TensorType::kQ3_K || T == TensorType::kQ4_K ||
+    T == TensorType::kQ5_K || T == TensorType::kQ6_K;
+
 // Q4_K and Q5_K pack 8 scales and 8 minima of 6 bits into 12 bytes; out come bytes.
 HWY_INLINE void ScalesAndMins6(const std::uint8_t* HWY_RESTRICT packed, std::uint64_t& scales,
                                std::uint64_t& mins) {
