@@ -102,7 +102,6 @@ class CpuBackend final : public Backend {
   void add_bias(float* y, const WeightVector& bias);
   // x += the waiting product, then norm_ = norm(x); all rows.
   void norm(const WeightVector& weight);
-  void flush_residual();
   void add_residual(float* x, std::size_t row);
   void finish_heads(std::size_t layer, std::size_t row);
   std::uint8_t* page(const BatchSequence& sequence, std::size_t index) {

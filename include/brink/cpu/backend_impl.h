@@ -244,13 +244,6 @@ void CpuBackend::norm(const WeightVector& weight) {
   residual_waits_ = false;
 }
 
-void CpuBackend::flush_residual() {
-  if (!residual_waits_) return;
-  const std::size_t n = config_.embedding;
-  for_rows(rows_, n, [&](std::size_t row, unsigned) { add_residual(x_.data() + row * n, row); });
-  residual_waits_ = false;
-}
-
 void CpuBackend::project_heads(std::size_t layer) {
   const LayerWeights& w = weights_.layers[layer];
   norm(w.attention_norm);
