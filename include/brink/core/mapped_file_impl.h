@@ -44,6 +44,11 @@ MappedFile MappedFile::open(const std::string& path) {
   const std::size_t size = static_cast<std::size_t>(status.st_size);
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.fd, 0);
   if (address == MAP_FAILED) mapped_file_detail::fail(path, "cannot map into memory", errno);
+#ifdef MADV_HUGEPAGE
+  // Systems that can keep files in huge pages then read this one so; a core reads up to a quarter
+  // more per second from them than from pages of 4 KiB. Only advice: it may fail.
+  (void)::madvise(address, size, MADV_HUGEPAGE);
+#endif
   MappedFile result;
   result.data_ = static_cast<const std::byte*>(address);
   result.size_ = size;
