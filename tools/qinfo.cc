@@ -56,9 +56,7 @@ struct Memory {
     try {
       SessionOptions session;
       session.context = options.context;
-      session.activations = options.engine.activations;
-      session.kv_type = options.engine.kv_type;
-      session.threads = options.engine.threads;
+      options.engine.apply(session);
       use = Session::predict_memory(Model::open(options.model), session);
     } catch (const Error& error) {
       reason = error.what();

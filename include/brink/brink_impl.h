@@ -29,5 +29,6 @@
 #include "brink/text/sampler_impl.h"
 #include "brink/text/stop_matcher_impl.h"
 #include "brink/text/tokenizer_impl.h"
+#include "brink/vulkan/vulkan_impl.h"
 
 #endif  // BRINK_BRINK_IMPL_H_

@@ -40,9 +40,7 @@ inline SessionOptions session_options(const BenchOptions& options) {
   session.context = largest(options.depths) +
                     std::max(largest(options.prompts), largest(options.generations)) + 1;
   session.sequences = largest(options.sequences);
-  session.activations = options.engine.activations;
-  session.kv_type = options.engine.kv_type;
-  session.threads = options.engine.threads;
+  options.engine.apply(session);
   return session;
 }
 

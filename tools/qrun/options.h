@@ -36,9 +36,7 @@ inline constexpr std::size_t kDefaultContext = 4096;
 inline SessionOptions session_options(const RunOptions& options, std::size_t default_context) {
   SessionOptions session;
   session.context = options.context != 0 ? options.context : default_context;
-  session.activations = options.engine.activations;
-  session.kv_type = options.engine.kv_type;
-  session.threads = options.engine.threads;
+  options.engine.apply(session);
   return session;
 }
 

@@ -32,6 +32,12 @@ const Choices<KvType>& kv_choices() {
   return choices;
 }
 
+const Choices<BackendKind>& backend_choices() {
+  static const Choices<BackendKind> choices = {{"cpu", BackendKind::kCpu},
+                                               {"vulkan", BackendKind::kVulkan}};
+  return choices;
+}
+
 template <class T>
 std::string word_for(T value, const Choices<T>& choices) {
   for (const auto& [word, meaning] : choices)
@@ -94,15 +100,36 @@ void add_engine_options(CLI::App& app, EngineOptions& options) {
              activation_choices());
   add_choice(app, "--kv-type", options.kv_type,
              "Type of the key-value cache: f32, f16 (the default) or q8_0", kv_choices());
+  add_choice(app, "--backend", options.backend,
+             "What computes: cpu (the default) or vulkan (a GPU)", backend_choices());
+  app.add_option("--device", options.device,
+                 "Vulkan device: its number in qinfo --devices or part of its name (default: the\n"
+                 "first discrete GPU)")
+      ->option_text("NAME");
   app.add_option("-t,--threads", options.threads, "Number of threads (default: one per core)")
       ->check(CLI::Range(1u, 1024u))
       ->option_text("N");
 }
 
 std::vector<std::string> engine_arguments(const EngineOptions& options) {
-  return {"--activations", word_for(options.activations, activation_choices()),
-          "--kv-type",     word_for(options.kv_type, kv_choices()),
-          "--threads",     std::to_string(options.threads)};
+  std::vector<std::string> arguments = {
+      "--activations", word_for(options.activations, activation_choices()),
+      "--kv-type",     word_for(options.kv_type, kv_choices()),
+      "--threads",     std::to_string(options.threads),
+      "--backend",     word_for(options.backend, backend_choices())};
+  if (!options.device.empty()) {
+    arguments.push_back("--device");
+    arguments.push_back(options.device);
+  }
+  return arguments;
+}
+
+void EngineOptions::apply(SessionOptions& session) const {
+  session.activations = activations;
+  session.kv_type = kv_type;
+  session.threads = threads;
+  session.backend = backend;
+  session.device = device;
 }
 
 }  // namespace brink::tools

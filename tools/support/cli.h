@@ -11,6 +11,7 @@
 
 #include "brink/cpu/activations.h"
 #include "brink/cpu/kernels.h"
+#include "brink/model/session.h"
 
 namespace brink::tools {
 
@@ -30,11 +31,15 @@ class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Set by --activations, --kv-type and --threads.
+/// Set by --backend, --device, --activations, --kv-type and --threads.
 struct EngineOptions {
   Activations activations = Activations::kQ8;
   KvType kv_type = KvType::kF16;
   unsigned threads = 0;  ///< 0: one per core
+  BackendKind backend = BackendKind::kCpu;
+  std::string device;
+
+  void apply(SessionOptions& session) const;
 };
 void add_engine_options(CLI::App& app, EngineOptions& options);
 

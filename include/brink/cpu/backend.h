@@ -15,6 +15,7 @@
 #include "brink/cpu/thread_pool.h"
 #include "brink/model/backend.h"
 #include "brink/model/config.h"
+#include "brink/model/layout.h"
 #include "brink/model/rope.h"
 #include "brink/model/weights.h"
 
@@ -59,32 +60,6 @@ class CpuBackend final : public Backend {
   std::uint64_t allocated_bytes() const;
 
  private:
-  /// Values per token of each buffer.
-  struct Widths {
-    explicit Widths(const Config& config);
-    std::size_t q = 0, k = 0, v = 0;  // all heads of the widest layer
-    std::size_t attention = 0;        // what attention gives
-    std::size_t hidden = 0;           // of gate and up: the widest feed-forward network
-    std::size_t choices = 0;          // experts per token
-    std::size_t routes = 0;           // router outputs
-    std::size_t shared = 0;           // of the shared expert
-    std::size_t activation = 0;       // the widest input of a product
-  };
-
-  /// Where a layer's keys and values lie in a page.
-  struct KvLayer {
-    std::size_t k = 0;  // bytes from the start of the page; kv_heads x kKvPage rows
-    std::size_t v = 0;
-  };
-
-  struct KvLayout {
-    KvLayout(const Config& config, KvType type);
-    std::vector<KvLayer> layers;
-    std::size_t k_row = 0;  // bytes of one key
-    std::size_t v_row = 0;
-    std::size_t page = 0;  // bytes of a page, all layers
-  };
-
   /// A row of the batch: where its token stands.
   struct Row {
     std::uint32_t sequence;  // index into the batch's sequences
@@ -139,7 +114,7 @@ class CpuBackend final : public Backend {
   const Weights& weights_;
   const CpuBackendOptions options_;
   const Kernels& kernels_;
-  const Widths widths_;
+  const ActivationWidths widths_;
   const KvLayout layout_;
   const RopeTable rope_;
   ThreadPool pool_;

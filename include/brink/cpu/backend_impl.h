@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <string>
 
 #include "brink/core/error.h"
@@ -44,54 +43,14 @@ inline void prefer_huge_pages([[maybe_unused]] std::span<std::uint8_t> memory) {
 #endif
 }
 
-inline const Kernels& checked_kernels(const CpuBackendOptions& options, const Config& config) {
-  const auto check = [&](const char* what, std::size_t dim) {
-    if (options.kv_type == KvType::kQ8_0 && dim % 32 != 0)
-      throw Error(std::string("KV type q8_0 needs a ") + what +
-                  " length that is a multiple of 32, " + "this model has " + std::to_string(dim));
-  };
-  check("key", config.key_length);
-  check("value", config.value_length);
-  return options.kernels != nullptr ? *options.kernels : best_kernels();
-}
-
 }  // namespace cpu_backend_detail
-
-CpuBackend::Widths::Widths(const Config& config) {
-  for (const LayerConfig& layer : config.layers) {
-    q = std::max(q, layer.heads * config.key_length);
-    k = std::max(k, layer.kv_heads * config.key_length);
-    v = std::max(v, layer.kv_heads * config.value_length);
-    attention = std::max(attention, layer.heads * config.value_length);
-    if (config.experts == 0) hidden = std::max(hidden, layer.feed_forward);
-  }
-  if (config.experts > 0) {
-    hidden = config.expert_width;
-    choices = config.experts_used;
-    routes = config.experts;
-    shared = config.shared_width;
-  }
-  activation = std::max({config.embedding, attention, hidden, shared});
-}
-
-CpuBackend::KvLayout::KvLayout(const Config& config, KvType type)
-    : k_row(kv_row_bytes(type, config.key_length)), v_row(kv_row_bytes(type, config.value_length)) {
-  for (const LayerConfig& layer : config.layers) {
-    KvLayer place;
-    place.k = page;
-    page += cpu_backend_detail::round_up(layer.kv_heads * kKvPage * k_row, kBufferAlignment);
-    place.v = page;
-    page += cpu_backend_detail::round_up(layer.kv_heads * kKvPage * v_row, kBufferAlignment);
-    layers.push_back(place);
-  }
-}
 
 CpuBackend::CpuBackend(const Config& config, const Weights& weights,
                        const CpuBackendOptions& options)
     : config_(config),
       weights_(weights),
       options_(options),
-      kernels_(cpu_backend_detail::checked_kernels(options, config)),
+      kernels_(options.kernels != nullptr ? *options.kernels : best_kernels()),
       widths_(config),
       layout_(config, options.kv_type),
       rope_(config, weights, options.context),
@@ -136,16 +95,12 @@ CpuBackend::CpuBackend(const Config& config, const Weights& weights,
 }
 
 std::uint64_t CpuBackend::kv_bytes(const Config& config, const CpuBackendOptions& options) {
-  const std::uint64_t page = KvLayout(config, options.kv_type).page;
-  if (page != 0 && options.pages > std::numeric_limits<std::size_t>::max() / 2 / page)
-    throw Error("the KV cache of " + std::to_string(options.pages * kKvPage) +
-                " positions does not fit any memory");
-  return options.pages * page;
+  return KvLayout(config, options.kv_type).bytes(options.pages);
 }
 
 std::uint64_t CpuBackend::working_bytes(const Config& config, const CpuBackendOptions& options,
                                         std::size_t rows) {
-  const Widths w(config);
+  const ActivationWidths w(config);
   const std::uint64_t batch = options.batch;
   std::uint64_t values = batch * (3 * config.embedding + w.q + w.k + w.v + w.attention +
                                   config.rope.dimensions + w.routes + 2 * w.shared);
@@ -376,7 +331,7 @@ void CpuBackend::attend_item(std::size_t layer, AttentionPrecision precision,
   const std::size_t max_pages = page_pointers_.size() / (2 * pool_.threads());
   const void** k_pages = page_pointers_.data() + thread * 2 * max_pages;
   const void** v_pages = k_pages + max_pages;
-  const KvLayer& place = layout_.layers[layer];
+  const KvLayout::Layer& place = layout_.layers[layer];
   for (std::size_t p = 0; p <= last / kKvPage; ++p) {
     const std::uint8_t* base = page(sequence, p);
     k_pages[p] = base + place.k + kv_head * kKvPage * layout_.k_row;

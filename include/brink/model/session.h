@@ -21,6 +21,9 @@
 
 namespace brink {
 
+/// What computes.
+enum class BackendKind : std::uint8_t { kCpu, kVulkan };
+
 struct SessionOptions {
   std::size_t context = 4096;  ///< positions per sequence, whatever the model was trained for
   Activations activations = Activations::kQ8;
@@ -29,6 +32,8 @@ struct SessionOptions {
   std::size_t batch = 512;           ///< largest number of tokens computed at once
   std::size_t sequences = 1;         ///< 0 to sequences - 1 can be named
   const Kernels* kernels = nullptr;  ///< instruction set; nullptr: best_kernels()
+  BackendKind backend = BackendKind::kCpu;
+  std::string device = {};  ///< Vulkan: number or part of the name; empty: the best one
 };
 
 /// Of which tokens logits are wanted.
@@ -59,7 +64,7 @@ class Session {
 
   const Model& model() const { return model_; }
   const SessionOptions& options() const { return options_; }
-  /// Instruction set that computes ("avx512_vnni").
+  /// What computes: instruction set ("avx512_vnni") or device ("vulkan: NVIDIA H100").
   const char* backend_name() const;
 
   /// Appends tokens to sequences, each sequence at most once. Returns rows of `vocabulary` logits

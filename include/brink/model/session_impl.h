@@ -11,6 +11,7 @@
 #include "brink/model/session.h"
 #include "brink/model/transformer.h"
 #include "brink/text/tokenizer.h"
+#include "brink/vulkan/backend.h"
 
 namespace brink {
 namespace session_detail {
@@ -49,6 +50,21 @@ inline CpuBackendOptions backend_options(const SessionOptions& options) {
   return backend;
 }
 
+inline std::unique_ptr<Backend> make_backend(const Model& model, const SessionOptions& options) {
+  const CpuBackendOptions cpu = backend_options(options);
+  if (options.backend == BackendKind::kCpu)
+    return std::make_unique<CpuBackend>(model.config(), model.weights(), cpu);
+  VulkanBackendOptions vulkan;
+  vulkan.context = cpu.context;
+  vulkan.pages = cpu.pages;
+  vulkan.batch = cpu.batch;
+  vulkan.sequences = options.sequences;
+  vulkan.activations = cpu.activations;
+  vulkan.kv_type = cpu.kv_type;
+  vulkan.device = options.device;
+  return make_vulkan_backend(model.config(), model.weights(), vulkan);
+}
+
 }  // namespace session_detail
 
 /// Buffers that keep their capacity from step to step.
@@ -65,8 +81,7 @@ Session::Session(Model model, SessionOptions options)
     : model_(std::move(model)),
       options_(session_detail::checked(options)),
       pages_(options_.sequences, options_.context),
-      backend_(std::make_unique<CpuBackend>(model_.config(), model_.weights(),
-                                            session_detail::backend_options(options_))),
+      backend_(session_detail::make_backend(model_, options_)),
       run_(std::make_unique<Run>()) {
   run_->seen.resize(options_.sequences);
   run_->start.reserve(options_.sequences);

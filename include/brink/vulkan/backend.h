@@ -1,0 +1,36 @@
+// The Vulkan backend, as the rest of brink sees it: no header of Vulkan's is needed here.
+#ifndef BRINK_VULKAN_BACKEND_H_
+#define BRINK_VULKAN_BACKEND_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "brink/cpu/activations.h"
+#include "brink/cpu/kernels.h"
+#include "brink/model/backend.h"
+#include "brink/model/config.h"
+#include "brink/model/weights.h"
+
+namespace brink {
+
+struct VulkanBackendOptions {
+  std::size_t context = 4096;  ///< positions of the longest sequence
+  std::size_t pages = 64;      ///< KV pages
+  std::size_t batch = 512;     ///< largest number of tokens in a Batch
+  std::size_t sequences = 1;   ///< most sequences in a Batch
+  Activations activations = Activations::kQ8;
+  KvType kv_type = KvType::kF16;
+  std::string device;  ///< number or part of the name; empty: the best one
+};
+
+/// Uploads the weights and returns the backend. `config` must outlive it, `weights` need not.
+/// Throws Error where this build has no Vulkan, the machine has none, the device lacks a feature or
+/// memory, all by name and with the numbers.
+std::unique_ptr<Backend> make_vulkan_backend(const Config& config, const Weights& weights,
+                                             const VulkanBackendOptions& options);
+
+}  // namespace brink
+
+#endif  // BRINK_VULKAN_BACKEND_H_

@@ -1,0 +1,332 @@
+// Definitions of vulkan/backend.h; attention and experts are in backend_layers_impl.h.
+#ifndef BRINK_VULKAN_BACKEND_IMPL_H_
+#define BRINK_VULKAN_BACKEND_IMPL_H_
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "brink/core/error.h"
+#include "brink/vulkan/backend_class.h"
+#include "brink/vulkan/format_tables.h"
+
+namespace brink::vulkan {
+namespace backend_detail {
+
+struct NormPush {
+  std::uint64_t x, residual, bias, weight, norm;
+  std::uint32_t width;
+  float eps;
+};
+struct BiasPush {
+  std::uint64_t x, bias;
+  std::uint32_t width;
+};
+struct SwigluPush {
+  std::uint64_t gate, up, gate_bias, up_bias;
+  std::uint32_t width;
+};
+
+inline constexpr std::uint32_t kLocal = 256;  // invocations of a workgroup of row operations
+
+inline std::uint32_t u32(std::size_t value) { return static_cast<std::uint32_t>(value); }
+
+inline std::uint64_t align(std::uint64_t bytes) { return (bytes + 255) / 256 * 256; }
+
+inline constexpr std::uint32_t kHeadLocal = 64;
+inline constexpr std::uint32_t kAttentionLocal = 128;
+inline constexpr std::uint32_t kTileQueries = kAttentionLocal / 4;  // of attention_prompt.comp
+inline constexpr std::uint32_t kTileKeys = 32;                      // of attention.comp
+// Heads that a workgroup of attention.comp takes together: 16 registers each.
+inline constexpr std::uint32_t kMostHeads = 4;
+
+// How many workgroups share the positions of a row. The same for all rows and steps of a session:
+// results must not depend on what else is computed.
+inline std::uint32_t attention_splits(std::size_t context) {
+  return u32(std::clamp<std::size_t>(context / (8 * kTileKeys), 1, 16));
+}
+
+// Sequences are few, but each may be as long as the context.
+inline std::uint64_t table_pages(const VulkanBackendOptions& options) {
+  return std::uint64_t{options.sequences} * ((options.context + kKvPage - 1) / kKvPage);
+}
+
+}  // namespace backend_detail
+
+VulkanBackend::VulkanBackend(const Config& config, const Weights& weights,
+                             const VulkanBackendOptions& options)
+    : config_(config),
+      options_(options),
+      widths_(config),
+      layout_(config, options.kv_type),
+      rope_(config, weights, options.context),
+      device_(Device::open({.device = options.device})),
+      name_("vulkan: " + device_->info().name) {
+  upload(weights);
+  allocate();
+  recording_ = Recording(*device_);
+  copies_ = Recording(*device_);
+}
+
+VulkanBackend::~VulkanBackend() = default;
+
+void VulkanBackend::upload(const Weights& weights) {
+  Uploader uploader(*device_);
+  const auto linear = [&](const Linear& from) {
+    return LinearWeights{uploader.matrix(from.matrix), uploader.vector(from.bias)};
+  };
+  const std::vector<std::uint32_t> tables = format_tables();
+  tables_ = uploader.bytes(std::as_bytes(std::span(tables)));
+  embedding_ = uploader.matrix(weights.embedding);
+  for (const LayerWeights& from : weights.layers) {
+    Layer& to = layers_.emplace_back();
+    to.attention_norm = uploader.vector(from.attention_norm);
+    to.feed_forward_norm = uploader.vector(from.feed_forward_norm);
+    to.q_norm = uploader.vector(from.q_norm);
+    to.k_norm = uploader.vector(from.k_norm);
+    to.q = linear(from.q);
+    to.k = linear(from.k);
+    to.v = linear(from.v);
+    to.attention_output = linear(from.attention_output);
+    if (config_.experts == 0) {
+      to.gate = linear(from.gate);
+      to.up = linear(from.up);
+      to.down = linear(from.down);
+      continue;
+    }
+    to.router = uploader.matrix(from.router);
+    to.expert_gate = uploader.experts(from.expert_gate);
+    to.expert_up = uploader.experts(from.expert_up);
+    to.expert_down = uploader.experts(from.expert_down);
+    to.gate_scales = expert_scales(uploader, to.expert_gate);
+    to.up_scales = expert_scales(uploader, to.expert_up);
+    to.down_scales = expert_scales(uploader, to.expert_down);
+    if (config_.shared_width == 0) continue;
+    to.shared_router = uploader.matrix(from.shared_router);
+    to.shared_gate = uploader.matrix(from.shared_gate);
+    to.shared_up = uploader.matrix(from.shared_up);
+    to.shared_down = uploader.matrix(from.shared_down);
+  }
+  output_norm_ = uploader.vector(weights.output_norm);
+  output_ = linear(weights.output);
+  weight_buffers_ = uploader.finish();
+}
+
+// 0 where no expert has a scale of its own.
+std::uint64_t VulkanBackend::expert_scales(Uploader& uploader, const DeviceExperts& experts) {
+  const bool plain = std::all_of(experts.scales.begin(), experts.scales.end(),
+                                 [](float scale) { return scale == 1.0f; });
+  return plain ? 0 : uploader.vector(experts.scales);
+}
+
+void VulkanBackend::allocate() {
+  using namespace backend_detail;
+  const std::uint64_t batch = options_.batch;
+  const auto floats = [&](std::uint64_t count) {
+    return device_->allocate(count * sizeof(float), Memory::kDevice, "activations");
+  };
+  products_ = std::make_unique<Products>(*device_, options_.activations,
+                                         batch * std::max<std::uint64_t>(1, config_.experts_used),
+                                         widths_.activation, tables_);
+  x_ = floats(batch * config_.embedding);
+  norm_ = floats(batch * config_.embedding);
+  q_ = floats(batch * widths_.q);
+  k_ = floats(batch * widths_.k);
+  v_ = floats(batch * widths_.v);
+  attention_ = floats(batch * widths_.attention);
+  out_ = floats(batch * config_.embedding);
+  const std::uint64_t hidden_rows = batch * std::max<std::uint64_t>(1, widths_.choices);
+  gate_ = floats(hidden_rows * widths_.hidden);
+  up_ = floats(hidden_rows * widths_.hidden);
+  if (config_.experts > 0) {
+    routes_ = floats(batch * config_.experts);
+    choices_ = floats(batch * config_.experts_used);
+    choice_weights_ = floats(batch * config_.experts_used);
+    expert_out_ = floats(batch * config_.experts_used * config_.embedding);
+    if (config_.shared_width > 0) {
+      shared_routes_ = floats(batch);
+      shared_gate_ = floats(batch * widths_.shared);
+      shared_up_ = floats(batch * widths_.shared);
+    }
+  }
+  splits_ = attention_splits(options_.context);
+  stats_ = floats(batch * widths_.heads * splits_ * 2);
+  partials_ = floats(batch * widths_.attention * splits_);
+  kv_ = device_->allocate(layout_.bytes(options_.pages), Memory::kDevice, "the KV cache");
+
+  StepLayout& s = step_layout_;
+  s.tokens = 0;
+  s.places = align(s.tokens + batch * 4);
+  s.pages = align(s.places + batch * 8);
+  s.tiles = align(s.pages + table_pages(options_) * 4);
+  s.rotations = align(s.tiles + batch * 8);
+  s.bytes = align(s.rotations + batch * 2 * rope_.pairs() * sizeof(float));
+  step_host_ = device_->allocate(s.bytes, Memory::kUpload, "the step's inputs");
+  step_ = device_->allocate(s.bytes, Memory::kDevice, "the step's inputs");
+}
+
+void VulkanBackend::begin(const Batch& batch) {
+  batch_ = batch;
+  rows_ = batch.tokens.size();
+  residual_waits_ = false;
+  write_step();
+  // All that changes between steps of single tokens is in the step's inputs.
+  bool single = batch.outputs.size() == rows_;
+  for (const BatchSequence& sequence : batch.sequences) single = single && sequence.count == 1;
+  replaying_ = single && recorded_rows_ == rows_;
+  if (replaying_) return;
+  recorded_rows_ = 0;
+  records_single_ = single;
+  recording_.begin();
+  recording_.copy(step_host_, 0, step_, 0, step_layout_.bytes);
+  recording_.barrier();
+}
+
+void VulkanBackend::write_step() {
+  const StepLayout& s = step_layout_;
+  std::byte* const base = step_host_.mapped();
+  std::memcpy(base + s.tokens, batch_.tokens.data(), batch_.tokens.size_bytes());
+  auto* places = reinterpret_cast<std::uint32_t*>(base + s.places);
+  auto* pages = reinterpret_cast<std::uint32_t*>(base + s.pages);
+  auto* rotations = reinterpret_cast<float*>(base + s.rotations);
+  std::size_t page = 0;
+  for (const BatchSequence& sequence : batch_.sequences) {
+    for (std::size_t i = 0; i < sequence.count; ++i) {
+      const std::size_t row = sequence.first + i;
+      places[2 * row] = backend_detail::u32(page);
+      places[2 * row + 1] = backend_detail::u32(sequence.position + i);
+      rope_.fill(sequence.position + i, rotations + row * 2 * rope_.pairs());
+    }
+    const std::size_t used = (sequence.position + sequence.count + kKvPage - 1) / kKvPage;
+    std::copy_n(sequence.pages.begin(), used, pages + page);
+    page += used;
+  }
+  plan_attention();
+}
+
+void VulkanBackend::embed() {
+  if (replaying_) return;
+  products_->embed(recording_, embedding_, step_.address() + step_layout_.tokens,
+                   {x_.address(), backend_detail::u32(config_.embedding), rows()});
+  recording_.barrier();
+}
+
+void VulkanBackend::norm(std::uint64_t weight) {
+  recording_.dispatch(
+      device_->pipeline("rms_norm", {backend_detail::kLocal}),
+      backend_detail::NormPush{x_.address(), residual_waits_ ? out_.address() : 0,
+                               residual_waits_ ? residual_bias_ : 0, weight, norm_.address(),
+                               backend_detail::u32(config_.embedding), config_.norm_epsilon},
+      rows());
+  recording_.barrier();
+  residual_waits_ = false;
+}
+
+void VulkanBackend::multiply(const Buffer& x, std::size_t columns,
+                             std::span<const DeviceProduct> products) {
+  products_->multiply(recording_, {x.address(), backend_detail::u32(columns), rows()},
+                      backend_detail::u32(columns), products);
+  recording_.barrier();
+}
+
+void VulkanBackend::multiply(const Buffer& x, const DeviceMatrix& matrix, const Buffer& y) {
+  const DeviceProduct product{&matrix, y.address(), matrix.rows};
+  multiply(x, matrix.columns, {&product, 1});
+}
+
+// Outputs ascend, so copying to another buffer and back keeps them whole.
+void VulkanBackend::keep_outputs() {
+  if (replaying_) return;
+  const std::size_t outputs = batch_.outputs.size();
+  const auto gather = [&](const Buffer& buffer, const Buffer& other, std::size_t width) {
+    const std::uint64_t bytes = width * sizeof(float);
+    for (std::size_t i = 0; i < outputs; ++i)
+      recording_.copy(buffer, batch_.outputs[i] * bytes, other, i * bytes, bytes);
+    recording_.barrier();
+    recording_.copy(other, 0, buffer, 0, outputs * bytes);
+  };
+  if (outputs < rows_) {
+    gather(x_, norm_, config_.embedding);
+    gather(attention_, q_, config_.layers.back().heads * config_.value_length);
+    recording_.barrier();
+  }
+  rows_ = outputs;
+}
+
+void VulkanBackend::project_attention(std::size_t layer) {
+  if (replaying_) return;
+  const LinearWeights& linear = layers_[layer].attention_output;
+  multiply(attention_, linear.matrix, out_);
+  residual_waits_ = true;
+  residual_bias_ = linear.bias;
+}
+
+void VulkanBackend::swiglu(const Buffer& gate, const Buffer& up, std::uint64_t gate_bias,
+                           std::uint64_t up_bias, std::size_t width, std::uint32_t rows) {
+  using namespace backend_detail;
+  recording_.dispatch(device_->pipeline("swiglu", {kLocal}),
+                      SwigluPush{gate.address(), up.address(), gate_bias, up_bias, u32(width)},
+                      u32((width + 4 * kLocal - 1) / (4 * kLocal)), rows);
+  recording_.barrier();
+}
+
+void VulkanBackend::gate_up(std::size_t layer) {
+  if (replaying_) return;
+  const Layer& w = layers_[layer];
+  norm(w.feed_forward_norm);
+  const DeviceProduct products[] = {{&w.gate.matrix, gate_.address(), w.gate.matrix.rows},
+                                    {&w.up.matrix, up_.address(), w.up.matrix.rows}};
+  multiply(norm_, config_.embedding, products);
+  swiglu(gate_, up_, w.gate.bias, w.up.bias, w.gate.matrix.rows, rows());
+}
+
+void VulkanBackend::down(std::size_t layer) {
+  if (replaying_) return;
+  const LinearWeights& linear = layers_[layer].down;
+  multiply(gate_, linear.matrix, out_);
+  residual_waits_ = true;
+  residual_bias_ = linear.bias;
+}
+
+void VulkanBackend::head() {
+  if (replaying_) return;
+  norm(output_norm_);
+  const std::uint64_t bytes = rows_ * config_.vocabulary * sizeof(float);
+  if (logits_.size() < bytes) {
+    logits_ = device_->allocate(bytes, Memory::kDevice, "logits");
+    logits_host_ = device_->allocate(bytes, Memory::kReadback, "logits");
+  }
+  multiply(norm_, output_.matrix, logits_);
+  if (output_.bias != 0) {
+    using namespace backend_detail;
+    recording_.dispatch(device_->pipeline("add_bias", {kLocal}),
+                        BiasPush{logits_.address(), output_.bias, u32(config_.vocabulary)},
+                        u32((config_.vocabulary + 4 * kLocal - 1) / (4 * kLocal)), rows());
+    recording_.barrier();
+  }
+  recording_.copy(logits_, 0, logits_host_, 0, bytes);
+}
+
+std::span<const float> VulkanBackend::end() {
+  if (!replaying_) {
+    recording_.end();
+    if (records_single_) recorded_rows_ = batch_.tokens.size();
+  }
+  device_->run(recording_);
+  const std::size_t outputs = batch_.outputs.size();
+  const std::size_t vocabulary = config_.vocabulary;
+  return {outputs > 0 ? logits_host_.as<float>() : nullptr, outputs * vocabulary};
+}
+
+void VulkanBackend::copy_page(std::uint32_t from, std::uint32_t to) {
+  copies_.begin();
+  copies_.copy(kv_, from * std::uint64_t{layout_.page}, kv_, to * std::uint64_t{layout_.page},
+               layout_.page);
+  copies_.end();
+  device_->run(copies_);
+}
+
+}  // namespace brink::vulkan
+
+#endif  // BRINK_VULKAN_BACKEND_IMPL_H_

@@ -1,0 +1,199 @@
+// A Vulkan device with one compute queue: its memory, its pipelines, recorded work.
+#ifndef BRINK_VULKAN_DEVICE_H_
+#define BRINK_VULKAN_DEVICE_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <initializer_list>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "brink/vulkan/api.h"
+
+namespace brink::vulkan {
+
+/// What a device can do, as far as brink cares.
+struct DeviceInfo {
+  std::string name;
+  std::string driver;
+  std::string kind;                  ///< "discrete GPU", "integrated GPU", "CPU", ...
+  std::uint64_t memory = 0;          ///< bytes of its largest device-local heap
+  std::uint64_t memory_budget = 0;   ///< bytes of it that this process may use now
+  std::uint32_t subgroup = 0;        ///< invocations of a subgroup
+  std::uint64_t largest_buffer = 0;  ///< bytes of one allocation
+  std::uint32_t shared_bytes = 0;    ///< shared memory of a workgroup
+  std::string missing;               ///< required feature that it lacks; empty: it can be used
+};
+
+/// All devices of this machine, in the driver's order. Throws Error where there is no Vulkan.
+std::vector<DeviceInfo> list_devices();
+
+/// Options of Device::open().
+struct DeviceOptions {
+  /// Index into list_devices() or part of a name; empty: the first discrete GPU, else the first
+  /// integrated one, else the first of any kind.
+  std::string device;
+  /// Loads the validation layer, where it is installed, and keeps its messages. Also on with the
+  /// environment variable BRINK_VULKAN_VALIDATION.
+  bool validate = false;
+};
+
+/// Where a buffer lies.
+enum class Memory : std::uint8_t {
+  kDevice,   ///< fast for the device; not visible to the host unless that costs nothing
+  kUpload,   ///< written by the host, read by the device
+  kReadback  ///< written by the device, read by the host
+};
+
+class Device;
+
+/// Memory of a device with an address there. Must not outlive the device.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Buffer&& other) noexcept { *this = std::move(other); }
+  Buffer& operator=(Buffer&& other) noexcept;
+  ~Buffer();
+
+  std::uint64_t size() const { return size_; }
+  std::uint64_t address() const { return address_; }
+  /// Host's view; nullptr in memory that the host cannot see.
+  std::byte* mapped() const { return mapped_; }
+  template <class T>
+  T* as() const {
+    return reinterpret_cast<T*>(mapped_);
+  }
+  VkBuffer handle() const { return buffer_; }
+  explicit operator bool() const { return buffer_ != VK_NULL_HANDLE; }
+
+ private:
+  friend class Device;
+  const Device* device_ = nullptr;
+  VkBuffer buffer_ = VK_NULL_HANDLE;
+  VkDeviceMemory memory_ = VK_NULL_HANDLE;
+  std::uint64_t size_ = 0;
+  std::uint64_t address_ = 0;
+  std::byte* mapped_ = nullptr;
+};
+
+/// A shader with its specialization constants fixed.
+struct Pipeline {
+  VkPipeline handle = VK_NULL_HANDLE;
+  std::string name;
+};
+
+/// Bytes of push constants, the same for all pipelines; buffers are reached by address.
+inline constexpr std::uint32_t kPushBytes = 128;
+
+/// A list of dispatches that can be run any number of times. Must not outlive the device.
+class Recording {
+ public:
+  Recording() = default;
+  explicit Recording(Device& device);
+  Recording(Recording&& other) noexcept { *this = std::move(other); }
+  Recording& operator=(Recording&& other) noexcept;
+  ~Recording();
+
+  /// Starts anew; must not be running.
+  void begin();
+  /// Runs x * y * z workgroups. `push` mirrors the shader's push constants.
+  template <class Push>
+  void dispatch(const Pipeline& pipeline, const Push& push, std::uint32_t x, std::uint32_t y = 1,
+                std::uint32_t z = 1) {
+    static_assert(std::is_trivially_copyable_v<Push> && sizeof(Push) <= kPushBytes);
+    dispatch_bytes(pipeline, &push, sizeof(Push), x, y, z);
+  }
+  /// What comes later sees what was written earlier.
+  void barrier();
+  void copy(const Buffer& from, std::uint64_t from_offset, const Buffer& to,
+            std::uint64_t to_offset, std::uint64_t bytes);
+  /// Writes of the device become visible to the host when the recording is done.
+  void end();
+
+  std::size_t dispatches() const { return dispatches_; }
+  VkCommandBuffer handle() const { return buffer_; }
+
+ private:
+  void dispatch_bytes(const Pipeline& pipeline, const void* push, std::uint32_t bytes,
+                      std::uint32_t x, std::uint32_t y, std::uint32_t z);
+
+  Device* device_ = nullptr;
+  VkCommandBuffer buffer_ = VK_NULL_HANDLE;
+  VkPipeline bound_ = VK_NULL_HANDLE;
+  std::size_t dispatches_ = 0;
+};
+
+/// Not for use by several threads at once.
+class Device {
+ public:
+  /// Throws Error naming the device and the feature that it lacks, or the devices that there are
+  /// when none has the wanted name.
+  static std::unique_ptr<Device> open(const DeviceOptions& options = {});
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  const DeviceInfo& info() const { return info_; }
+  const DeviceFunctions& functions() const { return functions_; }
+  /// What the validation layer said, warnings and errors; empty without it.
+  const std::vector<std::string>& messages() const { return messages_; }
+  bool validates() const { return messenger_ != VK_NULL_HANDLE; }
+
+  /// Throws Error with the numbers when there is not enough memory.
+  Buffer allocate(std::uint64_t bytes, Memory memory, std::string_view purpose);
+
+  /// A pipeline for an embedded shader ("matvec_f32.Q4_K"); constants get ids 0, 1, ... Kept.
+  const Pipeline& pipeline(std::string_view shader,
+                           std::initializer_list<std::uint32_t> constants = {});
+
+  /// Runs a recording and waits until it is done.
+  void run(const Recording& recording);
+
+  /// Throws Error("Vulkan device ...: WHAT failed: RESULT") unless `result` is a success.
+  void check(VkResult result, const char* what) const;
+
+ private:
+  friend class Buffer;
+  friend class Recording;
+  Device() = default;
+  void open_instance(bool validate);
+  void choose(const std::string& wanted);
+  void create();
+
+  static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
+                                                   VkDebugUtilsMessageTypeFlagsEXT types,
+                                                   const VkDebugUtilsMessengerCallbackDataEXT* data,
+                                                   void* self);
+
+  InstanceFunctions instance_functions_;
+  DeviceFunctions functions_;
+  DeviceInfo info_;
+  std::vector<std::string> messages_;
+
+  VkInstance instance_ = VK_NULL_HANDLE;
+  VkDebugUtilsMessengerEXT messenger_ = VK_NULL_HANDLE;
+  VkPhysicalDevice physical_ = VK_NULL_HANDLE;
+  VkDevice device_ = VK_NULL_HANDLE;
+  std::uint32_t family_ = 0;
+  VkQueue queue_ = VK_NULL_HANDLE;
+  VkCommandPool commands_ = VK_NULL_HANDLE;
+  VkFence fence_ = VK_NULL_HANDLE;
+  VkPipelineLayout layout_ = VK_NULL_HANDLE;
+  VkPhysicalDeviceMemoryProperties memory_{};
+  std::map<std::pair<std::string, std::vector<std::uint32_t>>, Pipeline, std::less<>> pipelines_;
+};
+
+/// SPIR-V of an embedded shader; empty when there is none of that name.
+std::span<const std::uint32_t> find_shader(std::string_view name);
+
+}  // namespace brink::vulkan
+
+#endif  // BRINK_VULKAN_DEVICE_H_

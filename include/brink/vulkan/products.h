@@ -1,0 +1,77 @@
+// Products of weight matrices with a batch of activations, recorded for a device.
+#ifndef BRINK_VULKAN_PRODUCTS_H_
+#define BRINK_VULKAN_PRODUCTS_H_
+
+#include <cstdint>
+#include <span>
+
+#include "brink/cpu/activations.h"
+#include "brink/vulkan/device.h"
+#include "brink/vulkan/weights.h"
+
+namespace brink::vulkan {
+
+/// f32 values of a batch in a device's memory.
+struct Rows {
+  std::uint64_t address = 0;
+  std::uint32_t stride = 0;  ///< values from one row to the next
+  std::uint32_t rows = 0;
+};
+
+/// y[t][r] = matrix.scale * sum over k of matrix[r][k] x[t][k].
+struct DeviceProduct {
+  const DeviceMatrix* weights = nullptr;
+  std::uint64_t y = 0;  ///< [rows][y_stride] f32
+  std::uint32_t y_stride = 0;
+};
+
+/// The experts of some rows: slot s uses expert ids[s] and row s / slots_per_row of the input.
+struct ExpertProduct {
+  const DeviceExperts* weights = nullptr;
+  std::uint64_t scales = 0;  ///< f32, one per expert, or 0
+  std::uint64_t ids = 0;     ///< uint, one per slot
+  std::uint32_t slots = 0;
+  std::uint32_t slots_per_row = 1;
+  std::uint64_t y = 0;  ///< [slots][rows] f32
+};
+
+/// Few rows go through matrix-vector shaders, more through tiles. With Activations::kQ8 the input
+/// is rounded to int8 and multiplied in integers, as on the CPU; with kBf16 it is rounded to bf16
+/// and multiplied in f32.
+class Products {
+ public:
+  /// Rows that still go through the matrix-vector shaders.
+  static constexpr std::uint32_t kMatvecRows = 8;
+
+  /// `rows` and `columns` are the most that an input has.
+  Products(Device& device, Activations activations, std::uint64_t rows, std::uint64_t columns,
+           std::uint64_t tables);
+
+  /// Records all products of `x`, after the rounding that they need. What was recorded before must
+  /// have written x (a barrier stands before); a barrier is needed before y is read.
+  void multiply(Recording& recording, const Rows& x, std::uint32_t columns,
+                std::span<const DeviceProduct> products);
+  void multiply(Recording& recording, const Rows& x, std::uint32_t columns,
+                std::span<const ExpertProduct> products);
+
+  /// x[t] = row ids[t] of the matrix.
+  void embed(Recording& recording, const DeviceMatrix& matrix, std::uint64_t ids, const Rows& x);
+
+ private:
+  struct Input;
+  // The form of x that products with weights of `type` take; records its making when it is not the
+  // one made last.
+  Input prepare(Recording& recording, const Rows& x, std::uint32_t columns, TensorType type,
+                std::uint32_t& made);
+
+  Device& device_;
+  Activations activations_;
+  std::uint64_t tables_;
+  Buffer q8_, scales_;  // int8 and (scale, scale * sum) of every 16
+  Buffer rounded_;      // bf16 values, as f32
+  Buffer scales256_, q8_256_;
+};
+
+}  // namespace brink::vulkan
+
+#endif  // BRINK_VULKAN_PRODUCTS_H_

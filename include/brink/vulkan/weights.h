@@ -1,0 +1,81 @@
+// A model's weights in a device's memory.
+#ifndef BRINK_VULKAN_WEIGHTS_H_
+#define BRINK_VULKAN_WEIGHTS_H_
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <vector>
+
+#include "brink/model/weights.h"
+#include "brink/quant/weight_matrix.h"
+#include "brink/vulkan/device.h"
+
+namespace brink::vulkan {
+
+/// Rows of a matrix that lie together; larger matrices than one buffer holds have several parts.
+struct MatrixPart {
+  std::uint64_t address = 0;
+  std::uint32_t first_row = 0;
+  std::uint32_t rows = 0;
+};
+
+struct DeviceMatrix {
+  TensorType type = TensorType::kF32;
+  std::uint32_t rows = 0;
+  std::uint32_t columns = 0;
+  std::uint32_t row_bytes = 0;
+  float scale = 1.0f;
+  std::vector<MatrixPart> parts;
+
+  explicit operator bool() const { return !parts.empty(); }
+};
+
+/// Matrices of all experts of a layer, one after the other.
+struct DeviceExperts {
+  DeviceMatrix all;  ///< [experts * rows][columns], one part
+  std::uint32_t rows = 0;
+  std::vector<float> scales;  ///< one per expert
+
+  std::uint64_t bytes() const { return std::uint64_t{rows} * all.row_bytes; }
+};
+
+/// Copies host memory into buffers of the device, packed: buffers of at most kChunk bytes are
+/// filled one after the other. Where the host sees the device's memory it writes there; otherwise
+/// through two staging buffers in turn, so that the model is never twice in host memory.
+class Uploader {
+ public:
+  explicit Uploader(Device& device);
+
+  /// The same data is uploaded once, however often it is asked for.
+  DeviceMatrix matrix(const WeightMatrix& matrix);
+  /// Throws Error when they do not fit one buffer or lie apart in the file.
+  DeviceExperts experts(const ExpertMatrices& matrices);
+  /// Address of the values; 0 for an empty vector.
+  std::uint64_t vector(const WeightVector& values);
+  std::uint64_t bytes(std::span<const std::byte> data);
+
+  /// Hands over all buffers.
+  std::vector<Buffer> finish();
+
+ private:
+  std::uint64_t place(std::uint64_t bytes);
+  void write(std::uint64_t offset, std::span<const std::byte> data);
+
+  static constexpr std::uint64_t kChunk = std::uint64_t{256} << 20;
+  static constexpr std::uint64_t kStaging = std::uint64_t{16} << 20;
+  // More than any type's loads need.
+  static constexpr std::uint64_t kAlignment = 256;
+
+  Device& device_;
+  std::uint64_t limit_;  // of one buffer
+  std::vector<Buffer> buffers_;
+  std::uint64_t used_ = 0;  // of the last one
+  Buffer staging_;
+  Recording recording_;
+  std::map<const void*, DeviceMatrix> known_;
+};
+
+}  // namespace brink::vulkan
+
+#endif  // BRINK_VULKAN_WEIGHTS_H_

@@ -1,0 +1,116 @@
+// Definitions of vulkan/weights.h.
+#ifndef BRINK_VULKAN_WEIGHTS_IMPL_H_
+#define BRINK_VULKAN_WEIGHTS_IMPL_H_
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "brink/core/error.h"
+#include "brink/vulkan/weights.h"
+
+namespace brink::vulkan {
+
+Uploader::Uploader(Device& device)
+    : device_(device),
+      limit_(device.info().largest_buffer / kAlignment * kAlignment),
+      recording_(device) {}
+
+// Room of `bytes` in the last buffer or a new one; its offset there.
+std::uint64_t Uploader::place(std::uint64_t bytes) {
+  if (buffers_.empty() || used_ + bytes > buffers_.back().size()) {
+    const std::uint64_t size = std::max(bytes, std::min(kChunk, limit_));
+    buffers_.push_back(device_.allocate(size, Memory::kDevice, "weights"));
+    used_ = 0;
+  }
+  const std::uint64_t offset = used_;
+  used_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return offset;
+}
+
+void Uploader::write(std::uint64_t offset, std::span<const std::byte> data) {
+  const Buffer& to = buffers_.back();
+  if (to.mapped() != nullptr) {
+    std::memcpy(to.mapped() + offset, data.data(), data.size());
+    return;
+  }
+  if (!staging_) staging_ = device_.allocate(kStaging, Memory::kUpload, "staging");
+  for (std::size_t at = 0; at < data.size(); at += kStaging) {
+    const std::size_t count = std::min<std::size_t>(kStaging, data.size() - at);
+    std::memcpy(staging_.mapped(), data.data() + at, count);
+    recording_.begin();
+    recording_.copy(staging_, 0, to, offset + at, count);
+    recording_.end();
+    device_.run(recording_);
+  }
+}
+
+std::uint64_t Uploader::bytes(std::span<const std::byte> data) {
+  const std::uint64_t offset = place(data.size());
+  write(offset, data);
+  return buffers_.back().address() + offset;
+}
+
+std::uint64_t Uploader::vector(const WeightVector& values) {
+  return values.empty() ? 0 : bytes(std::as_bytes(std::span(values)));
+}
+
+DeviceMatrix Uploader::matrix(const WeightMatrix& matrix) {
+  if (!matrix) return {};
+  const auto known = known_.find(matrix.data);
+  if (known != known_.end()) {
+    DeviceMatrix same = known->second;
+    same.scale = matrix.scale;
+    return same;
+  }
+  const std::uint64_t row_bytes = matrix.bytes_per_row();
+  constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
+  if (row_bytes > limit_ || row_bytes > kMost || matrix.rows > kMost || matrix.columns > kMost)
+    throw Error("a matrix of " + std::to_string(matrix.rows) + " x " +
+                std::to_string(matrix.columns) + " is too large for the Vulkan device " +
+                device_.info().name);
+  DeviceMatrix result;
+  result.type = matrix.type;
+  result.rows = static_cast<std::uint32_t>(matrix.rows);
+  result.columns = static_cast<std::uint32_t>(matrix.columns);
+  result.row_bytes = static_cast<std::uint32_t>(row_bytes);
+  result.scale = matrix.scale;
+  // Parts start at rows whose bytes are aligned.
+  std::uint64_t most = limit_ / row_bytes;
+  if (most < matrix.rows) most = most / kAlignment * kAlignment;
+  if (most == 0) most = limit_ / row_bytes;
+  for (std::uint64_t row = 0; row < matrix.rows; row += most) {
+    const std::uint64_t rows = std::min<std::uint64_t>(most, matrix.rows - row);
+    const std::span<const std::uint8_t> data(matrix.data + row * row_bytes, rows * row_bytes);
+    result.parts.push_back({bytes(std::as_bytes(data)), static_cast<std::uint32_t>(row),
+                            static_cast<std::uint32_t>(rows)});
+  }
+  known_.emplace(matrix.data, result);
+  return result;
+}
+
+DeviceExperts Uploader::experts(const ExpertMatrices& matrices) {
+  if (matrices.empty()) return {};
+  WeightMatrix all = matrices.front();
+  const std::size_t rows = all.rows;
+  for (std::size_t e = 0; e < matrices.size(); ++e)
+    if (matrices[e].data != all.row(e * rows)) throw Error("matrices of experts lie apart");
+  all.rows = rows * matrices.size();
+  DeviceExperts result;
+  result.all = matrix(all);
+  if (result.all.parts.size() != 1)
+    throw Error("the experts of a layer take " +
+                std::to_string((all.rows * all.bytes_per_row()) >> 20) +
+                " MiB, the largest buffer of the Vulkan device " + device_.info().name + " is " +
+                std::to_string(limit_ >> 20) + " MiB");
+  result.rows = static_cast<std::uint32_t>(rows);
+  for (const WeightMatrix& m : matrices) result.scales.push_back(m.scale);
+  return result;
+}
+
+std::vector<Buffer> Uploader::finish() { return std::move(buffers_); }
+
+}  // namespace brink::vulkan
+
+#endif  // BRINK_VULKAN_WEIGHTS_IMPL_H_
