@@ -55,7 +55,6 @@ namespace brink::vulkan {
   X(vkDestroyShaderModule)               \
   X(vkDeviceWaitIdle)                    \
   X(vkEndCommandBuffer)                  \
-  X(vkFreeCommandBuffers)                \
   X(vkFreeMemory)                        \
   X(vkGetBufferDeviceAddress)            \
   X(vkGetBufferMemoryRequirements)       \

@@ -71,7 +71,7 @@ class VulkanBackend final : public Backend {
   const ActivationWidths widths_;
   const KvLayout layout_;
   const RopeTable rope_;
-  std::unique_ptr<Device> device_;
+  std::shared_ptr<Device> device_;
   std::string name_;
 
   std::vector<Buffer> weight_buffers_;

@@ -9,6 +9,7 @@
 #include <initializer_list>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -93,7 +94,8 @@ struct Pipeline {
 /// Bytes of push constants, the same for all pipelines; buffers are reached by address.
 inline constexpr std::uint32_t kPushBytes = 128;
 
-/// A list of dispatches that can be run any number of times. Must not outlive the device.
+/// A list of dispatches that can be run any number of times, on one thread at a time. Must not
+/// outlive the device.
 class Recording {
  public:
   Recording() = default;
@@ -119,24 +121,27 @@ class Recording {
   void end();
 
   std::size_t dispatches() const { return dispatches_; }
-  VkCommandBuffer handle() const { return buffer_; }
 
  private:
+  friend class Device;
   void dispatch_bytes(const Pipeline& pipeline, const void* push, std::uint32_t bytes,
                       std::uint32_t x, std::uint32_t y, std::uint32_t z);
 
   Device* device_ = nullptr;
+  VkCommandPool pool_ = VK_NULL_HANDLE;
   VkCommandBuffer buffer_ = VK_NULL_HANDLE;
+  VkFence fence_ = VK_NULL_HANDLE;
   VkPipeline bound_ = VK_NULL_HANDLE;
   std::size_t dispatches_ = 0;
 };
 
-/// Not for use by several threads at once.
+/// May be used by several threads.
 class Device {
  public:
-  /// Throws Error naming the device and the feature that it lacks, or the devices that there are
+  /// One device serves all who ask for the same one while it is in use, with the pipelines that it
+  /// has built. Throws Error naming the device and the feature that it lacks, or the devices that there are
   /// when none has the wanted name.
-  static std::unique_ptr<Device> open(const DeviceOptions& options = {});
+  static std::shared_ptr<Device> open(const DeviceOptions& options = {});
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
@@ -184,10 +189,9 @@ class Device {
   VkDevice device_ = VK_NULL_HANDLE;
   std::uint32_t family_ = 0;
   VkQueue queue_ = VK_NULL_HANDLE;
-  VkCommandPool commands_ = VK_NULL_HANDLE;
-  VkFence fence_ = VK_NULL_HANDLE;
   VkPipelineLayout layout_ = VK_NULL_HANDLE;
   VkPhysicalDeviceMemoryProperties memory_{};
+  std::mutex mutex_;  // of the queue and the pipelines
   std::map<std::pair<std::string, std::vector<std::uint32_t>>, Pipeline, std::less<>> pipelines_;
 };
 

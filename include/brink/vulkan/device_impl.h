@@ -316,14 +316,6 @@ void Device::create() {
   instance_functions_.vkGetPhysicalDeviceMemoryProperties2(physical_, &memory);
   memory_ = memory.memoryProperties;
 
-  VkCommandPoolCreateInfo pool{};
-  pool.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO;
-  pool.flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT;
-  pool.queueFamilyIndex = family_;
-  check(functions_.vkCreateCommandPool(device_, &pool, nullptr, &commands_), "vkCreateCommandPool");
-  VkFenceCreateInfo fence{};
-  fence.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO;
-  check(functions_.vkCreateFence(device_, &fence, nullptr, &fence_), "vkCreateFence");
   VkPushConstantRange range{};
   range.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT;
   range.size = kPushBytes;
@@ -335,11 +327,17 @@ void Device::create() {
         "vkCreatePipelineLayout");
 }
 
-std::unique_ptr<Device> Device::open(const DeviceOptions& options) {
-  std::unique_ptr<Device> device(new Device);
+std::shared_ptr<Device> Device::open(const DeviceOptions& options) {
+  static std::mutex mutex;
+  static std::map<std::pair<std::string, bool>, std::weak_ptr<Device>> devices;
+  const std::lock_guard lock(mutex);
+  std::weak_ptr<Device>& known = devices[{options.device, options.validate}];
+  if (std::shared_ptr<Device> device = known.lock()) return device;
+  std::shared_ptr<Device> device(new Device);
   device->open_instance(options.validate);
   device->choose(options.device);
   device->create();
+  known = device;
   return device;
 }
 
@@ -349,8 +347,6 @@ Device::~Device() {
     for (const auto& [key, pipeline] : pipelines_)
       functions_.vkDestroyPipeline(device_, pipeline.handle, nullptr);
     functions_.vkDestroyPipelineLayout(device_, layout_, nullptr);
-    functions_.vkDestroyFence(device_, fence_, nullptr);
-    functions_.vkDestroyCommandPool(device_, commands_, nullptr);
     functions_.vkDestroyDevice(device_, nullptr);
   }
   if (messenger_ != VK_NULL_HANDLE)
@@ -450,6 +446,7 @@ Buffer::~Buffer() {
 
 const Pipeline& Device::pipeline(std::string_view shader,
                                  std::initializer_list<std::uint32_t> constants) {
+  const std::lock_guard lock(mutex_);
   std::pair<std::string, std::vector<std::uint32_t>> key{std::string(shader), constants};
   const auto found = pipelines_.find(key);
   if (found != pipelines_.end()) return found->second;
@@ -490,21 +487,34 @@ const Pipeline& Device::pipeline(std::string_view shader,
 void Device::run(const Recording& recording) {
   VkCommandBufferSubmitInfo commands{};
   commands.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO;
-  commands.commandBuffer = recording.handle();
+  commands.commandBuffer = recording.buffer_;
   VkSubmitInfo2 submit{};
   submit.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO_2;
   submit.commandBufferInfoCount = 1;
   submit.pCommandBufferInfos = &commands;
-  check(functions_.vkQueueSubmit2(queue_, 1, &submit, fence_), "vkQueueSubmit2");
-  check(functions_.vkWaitForFences(device_, 1, &fence_, VK_TRUE, ~std::uint64_t{0}),
+  {
+    const std::lock_guard lock(mutex_);
+    check(functions_.vkQueueSubmit2(queue_, 1, &submit, recording.fence_), "vkQueueSubmit2");
+  }
+  check(functions_.vkWaitForFences(device_, 1, &recording.fence_, VK_TRUE, ~std::uint64_t{0}),
         "vkWaitForFences");
-  check(functions_.vkResetFences(device_, 1, &fence_), "vkResetFences");
+  check(functions_.vkResetFences(device_, 1, &recording.fence_), "vkResetFences");
 }
 
 Recording::Recording(Device& device) : device_(&device) {
+  VkCommandPoolCreateInfo pool{};
+  pool.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO;
+  pool.flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT;
+  pool.queueFamilyIndex = device.family_;
+  device.check(device.functions_.vkCreateCommandPool(device.device_, &pool, nullptr, &pool_),
+               "vkCreateCommandPool");
+  VkFenceCreateInfo fence{};
+  fence.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO;
+  device.check(device.functions_.vkCreateFence(device.device_, &fence, nullptr, &fence_),
+               "vkCreateFence");
   VkCommandBufferAllocateInfo info{};
   info.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO;
-  info.commandPool = device.commands_;
+  info.commandPool = pool_;
   info.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY;
   info.commandBufferCount = 1;
   device.check(device.functions_.vkAllocateCommandBuffers(device.device_, &info, &buffer_),
@@ -513,7 +523,9 @@ Recording::Recording(Device& device) : device_(&device) {
 
 Recording& Recording::operator=(Recording&& other) noexcept {
   std::swap(device_, other.device_);
+  std::swap(pool_, other.pool_);
   std::swap(buffer_, other.buffer_);
+  std::swap(fence_, other.fence_);
   std::swap(bound_, other.bound_);
   std::swap(dispatches_, other.dispatches_);
   return *this;
@@ -521,7 +533,8 @@ Recording& Recording::operator=(Recording&& other) noexcept {
 
 Recording::~Recording() {
   if (device_ == nullptr) return;
-  device_->functions_.vkFreeCommandBuffers(device_->device_, device_->commands_, 1, &buffer_);
+  device_->functions_.vkDestroyFence(device_->device_, fence_, nullptr);
+  device_->functions_.vkDestroyCommandPool(device_->device_, pool_, nullptr);
 }
 
 void Recording::begin() {

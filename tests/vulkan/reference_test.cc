@@ -1,0 +1,184 @@
+// Whole models on a Vulkan device against float64, with the validation layer on and silent.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "brink/model/session.h"
+#include "tests/support/float64_model.h"
+#include "tests/support/npy.h"
+#include "tests/support/reference_data.h"
+#include "tests/support/vulkan.h"
+
+namespace brink::testing {
+namespace {
+
+class VulkanModel : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    BRINK_REQUIRE_REFERENCE_DATA();
+    BRINK_REQUIRE_VULKAN();
+    device_ = vulkan::Device::open();  // kept, so that all sessions share its pipelines
+    for (const char* folder : {"models", "quantized"})
+      for (const auto& entry : std::filesystem::directory_iterator(reference_data(folder))) {
+        std::string name = entry.path().string();
+        if (!name.ends_with(".logits.npy")) continue;
+        names_.push_back(name.substr(0, name.size() - std::string(".logits.npy").size()));
+      }
+    std::sort(names_.begin(), names_.end());
+    ASSERT_EQ(names_.size(), 24u);
+  }
+  void TearDown() override {
+    if (device_ != nullptr) expect_silent_validation(*device_);
+  }
+
+  static std::vector<float> many(const Model& model, std::span<const std::int32_t> tokens,
+                                 const SessionOptions& options) {
+    Session session(model, options);
+    const std::span<const float> logits = session.feed(tokens, Logits::kAll);
+    return {logits.begin(), logits.end()};
+  }
+
+  // Tokens one at a time: matrix-vector shaders, a recording that is replayed.
+  static std::vector<float> few(const Model& model, std::span<const std::int32_t> tokens,
+                                const SessionOptions& options) {
+    Session session(model, options);
+    std::vector<float> all;
+    for (const std::int32_t& token : tokens) {
+      const std::span<const float> logits = session.feed({&token, 1});
+      all.insert(all.end(), logits.begin(), logits.end());
+    }
+    return all;
+  }
+
+  std::shared_ptr<vulkan::Device> device_;
+  std::vector<std::string> names_;
+};
+
+SessionOptions options_of(BackendKind backend, Activations activations, KvType kv) {
+  return {
+      .context = 512, .activations = activations, .kv_type = kv, .threads = 2, .backend = backend};
+}
+
+std::string label(const std::string& path) { return std::filesystem::path(path).filename(); }
+
+// What must hold is 1e-3; sums in f32 measure 3e-7 to 1e-6, so that anything above 1e-5 is a
+// mistake, not rounding.
+TEST_F(VulkanModel, F32ActivationsMatchEveryReference) {
+  double worst = 0.0;
+  for (const std::string& name : names_) {
+    const Model model = Model::open(name + ".gguf");
+    const auto tokens = read_npy<std::int32_t>(name + ".tokens.npy");
+    const auto expected = read_npy<float>(name + ".logits.npy");
+    const SessionOptions options =
+        options_of(BackendKind::kVulkan, Activations::kF32, KvType::kF32);
+    const double of_many = relative_distance(many(model, tokens.values, options), expected.values);
+    const std::size_t count = std::min<std::size_t>(tokens.values.size(), 12);
+    const std::vector<float> first = few(model, std::span(tokens.values).first(count), options);
+    const double of_few = relative_distance(first, std::span(expected.values).first(first.size()));
+    EXPECT_LT(of_many, 1e-5) << label(name);
+    EXPECT_LT(of_few, 1e-5) << label(name);
+    worst = std::max({worst, of_many, of_few});
+  }
+  std::printf("largest relative distance from float64: %.2e\n", worst);
+}
+
+// Integer products cost no more than the CPU's, which costs what the stated rounding costs.
+TEST_F(VulkanModel, Q8ActivationsCostNoMoreThanOnTheCpu) {
+  for (const std::string& name : names_) {
+    if (name.find("quantized") == std::string::npos) continue;  // F16 weights: not rounded
+    const Model model = Model::open(name + ".gguf");
+    const auto tokens = read_npy<std::int32_t>(name + ".tokens.npy");
+    const auto expected = read_npy<float>(name + ".logits.npy");
+    const SessionOptions gpu = options_of(BackendKind::kVulkan, Activations::kQ8, KvType::kF32);
+    const SessionOptions cpu = options_of(BackendKind::kCpu, Activations::kQ8, KvType::kF32);
+    const double of_cpu = relative_distance(many(model, tokens.values, cpu), expected.values);
+    const double of_many = relative_distance(many(model, tokens.values, gpu), expected.values);
+    const std::size_t count = std::min<std::size_t>(tokens.values.size(), 12);
+    const std::span<const std::int32_t> ids = std::span(tokens.values).first(count);
+    const std::vector<float> rows = few(model, ids, gpu);
+    const std::span<const float> truth = std::span(expected.values).first(rows.size());
+    const double few_of_cpu = relative_distance(few(model, ids, cpu), truth);
+    const double of_few = relative_distance(rows, truth);
+    EXPECT_LE(of_many, 1.1 * of_cpu) << label(name);
+    EXPECT_LE(of_few, 1.1 * few_of_cpu) << label(name);
+    EXPECT_GT(of_many, 0.5 * of_cpu) << label(name) << ": not rounded at all?";
+    std::printf("%-28s CPU %.3e  Vulkan %.3e, ratio %.3f, one by one %.3f\n", label(name).c_str(),
+                of_cpu, of_many, of_many / of_cpu, of_few / few_of_cpu);
+  }
+}
+
+TEST_F(VulkanModel, Bf16ActivationsStayWithinTwoThousandths) {
+  for (const std::string& name : names_) {
+    const Model model = Model::open(name + ".gguf");
+    const auto tokens = read_npy<std::int32_t>(name + ".tokens.npy");
+    const auto expected = read_npy<float>(name + ".logits.npy");
+    const double distance =
+        relative_distance(many(model, tokens.values,
+                               options_of(BackendKind::kVulkan, Activations::kBf16, KvType::kF32)),
+                          expected.values);
+    const double of_cpu = relative_distance(
+        many(model, tokens.values, options_of(BackendKind::kCpu, Activations::kBf16, KvType::kF32)),
+        expected.values);
+    std::printf("%-28s CPU %.3e  Vulkan %.3e\n", label(name).c_str(), of_cpu, distance);
+    EXPECT_LT(distance, std::max(2e-3, 1.1 * of_cpu)) << label(name);
+  }
+}
+
+TEST_F(VulkanModel, KvTypesCostNoMoreThanTheStatedRounding) {
+  for (const char* name : {"models/tiny-llama-f16", "models/tiny-qwen3-f16",
+                           "quantized/micro-llama-Q8_0", "quantized/micro-llama-Q4_K_M"}) {
+    const Model model = Model::open(reference_data(std::string(name) + ".gguf"));
+    const auto tokens = read_npy<std::int32_t>(reference_data(std::string(name) + ".tokens.npy"));
+    for (const KvType kv : {KvType::kF16, KvType::kQ8_0}) {
+      const Float64Model::Rounding rounding{Activations::kF32, kv};
+      Float64Model reference(model.gguf());
+      const Vector exact = reference.logits(tokens.values, {});
+      const double simulated = relative_distance(reference.logits(tokens.values, rounding), exact);
+      const SessionOptions options = options_of(BackendKind::kVulkan, Activations::kF32, kv);
+      const double of_many = relative_distance(many(model, tokens.values, options), exact);
+      const double of_few = relative_distance(few(model, tokens.values, options), exact);
+      EXPECT_LE(of_many, 1.1 * simulated) << name;
+      EXPECT_LE(of_few, 1.1 * simulated) << name;
+      EXPECT_GT(of_many, 0.5 * simulated) << name << ": not rounded at all?";
+    }
+  }
+}
+
+// Several sequences, prompts and single tokens in one step, forks: the same logits as alone.
+TEST_F(VulkanModel, SequencesDoNotDisturbEachOther) {
+  const std::string name = reference_data("models/tiny-qwen3-f16");
+  const Model model = Model::open(name + ".gguf");
+  const auto file = read_npy<std::int32_t>(name + ".tokens.npy");
+  const std::span<const std::int32_t> tokens(file.values);
+  ASSERT_GE(tokens.size(), 40u);
+  SessionOptions options = options_of(BackendKind::kVulkan, Activations::kF32, KvType::kF16);
+  const std::vector<float> alone = many(model, tokens.first(40), options);
+  options.sequences = 3;
+  Session session(model, options);
+  const std::size_t vocabulary = model.config().vocabulary;
+  session.feed(tokens.first(20), Logits::kNone, 0);
+  session.fork(0, 1);
+  const std::vector<SequenceInput> inputs = {{0, tokens.subspan(20, 20), Logits::kAll},
+                                             {1, tokens.subspan(20, 1), Logits::kAll},
+                                             {2, tokens.first(40), Logits::kLast}};
+  const std::span<const float> logits = session.step(inputs);
+  ASSERT_EQ(logits.size(), 22 * vocabulary);
+  const std::span<const float> expected(alone);
+  EXPECT_LT(relative_distance(logits.first(20 * vocabulary),
+                              expected.subspan(20 * vocabulary, 20 * vocabulary)),
+            1e-5);
+  EXPECT_LT(relative_distance(logits.subspan(20 * vocabulary, vocabulary),
+                              expected.subspan(20 * vocabulary, vocabulary)),
+            1e-5);
+  EXPECT_LT(relative_distance(logits.subspan(21 * vocabulary, vocabulary),
+                              expected.subspan(39 * vocabulary, vocabulary)),
+            1e-5);
+}
+
+}  // namespace
+}  // namespace brink::testing
