@@ -61,7 +61,7 @@ class VulkanModel : public ::testing::Test {
 
 SessionOptions options_of(BackendKind backend, Activations activations, KvType kv) {
   return {
-      .context = 512, .activations = activations, .kv_type = kv, .threads = 2, .backend = backend};
+      .context = 1024, .activations = activations, .kv_type = kv, .threads = 2, .backend = backend};
 }
 
 std::string label(const std::string& path) { return std::filesystem::path(path).filename(); }
