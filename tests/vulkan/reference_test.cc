@@ -112,20 +112,20 @@ TEST_F(VulkanModel, Q8ActivationsCostNoMoreThanOnTheCpu) {
   }
 }
 
-TEST_F(VulkanModel, Bf16ActivationsStayWithinTwoThousandths) {
+// Only activations are rounded here, on the CPU weights too (in products of many tokens).
+TEST_F(VulkanModel, Bf16ActivationsCostNoMoreThanOnTheCpu) {
   for (const std::string& name : names_) {
     const Model model = Model::open(name + ".gguf");
     const auto tokens = read_npy<std::int32_t>(name + ".tokens.npy");
     const auto expected = read_npy<float>(name + ".logits.npy");
-    const double distance =
-        relative_distance(many(model, tokens.values,
-                               options_of(BackendKind::kVulkan, Activations::kBf16, KvType::kF32)),
-                          expected.values);
-    const double of_cpu = relative_distance(
-        many(model, tokens.values, options_of(BackendKind::kCpu, Activations::kBf16, KvType::kF32)),
-        expected.values);
-    std::printf("%-28s CPU %.3e  Vulkan %.3e\n", label(name).c_str(), of_cpu, distance);
-    EXPECT_LT(distance, std::max(2e-3, 1.1 * of_cpu)) << label(name);
+    const auto distance = [&](BackendKind backend) {
+      const SessionOptions options = options_of(backend, Activations::kBf16, KvType::kF32);
+      return relative_distance(many(model, tokens.values, options), expected.values);
+    };
+    const double of_vulkan = distance(BackendKind::kVulkan);
+    const double of_cpu = distance(BackendKind::kCpu);
+    EXPECT_LE(of_vulkan, of_cpu) << label(name);
+    EXPECT_GT(of_vulkan, 1e-4) << label(name) << ": not rounded at all?";
   }
 }
 
