@@ -3,6 +3,10 @@ include(CMakePackageConfigHelpers)
 
 set(package_directory "${CMAKE_INSTALL_LIBDIR}/cmake/brink")
 install(DIRECTORY include/brink DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+if(BRINK_SHADERS_INCLUDE)
+  install(FILES "${BRINK_SHADERS_INCLUDE}/brink/vulkan/shaders.inc"
+          DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/brink/vulkan")
+endif()
 install(FILES cmake/brink-engine.cmake DESTINATION "${package_directory}")
 install(DIRECTORY cmake/units DESTINATION "${package_directory}")
 configure_package_config_file(

@@ -1,9 +1,11 @@
 #!/bin/sh
-# Installs what is missing of the Debian packages that building brink takes. Needs root only when
-# something is missing.
+# Installs what is missing of the Debian packages that building brink takes; with the argument
+# "tests" also a Vulkan driver for the CPU and the validation layer. Needs root only when something
+# is missing.
 set -eu
 packages="g++ cmake ninja-build ccache libhwy-dev libxxhash-dev libcli11-dev nlohmann-json3-dev
-  libgtest-dev"
+  libgtest-dev glslang-tools spirv-tools libvulkan-dev"
+[ "${1:-}" != tests ] || packages="$packages mesa-vulkan-drivers vulkan-validationlayers"
 missing=""
 for package in $packages; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||

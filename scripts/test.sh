@@ -4,7 +4,7 @@
 # UndefinedBehaviorSanitizer.
 set -eu
 cd "$(dirname "$0")/.."
-scripts/packages.sh
+scripts/packages.sh tests
 
 run() {
   scripts/build.sh "$1"

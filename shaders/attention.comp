@@ -1,15 +1,15 @@
-// Attention of few rows over long contexts (generation): the positions of a row are shared out among
-// `splits` workgroups, and attention_combine.comp puts their parts together.
+// Attention of few rows over long contexts (generation): the positions of a row are shared out
+// among `splits` workgroups, and attention_combine.comp puts their parts together.
 //   out[row][head] = sum over j of softmax(scale * q[row][head] . k[j]) v[j], j <= row's position
-// A workgroup has kHeads query heads that share one KV head, so that K and V are loaded once for all
-// of them; dispatch (splits, heads / kHeads, rows). Positions are read from `places`: recorded once,
-// the dispatch serves any length.
+// A workgroup has kHeads query heads that share one KV head, so that K and V are loaded once for
+// all of them; dispatch (splits, heads / kHeads, rows). Positions are read from `places`: recorded
+// once, the dispatch serves any length.
 //
 // Invocations form a grid twice, once over the dimensions of K and once over those of V: the column
-// is a piece of eight dimensions, the row a position of the tile. Loads are then consecutive, and an
-// invocation's piece of the queries (of the outputs) stays in registers. Per tile of kTile positions
-// dot products go piecewise to shared memory, are summed up and weighed there, and the weights serve
-// the values.
+// is a piece of eight dimensions, the row a position of the tile. Loads are then consecutive, and
+// an invocation's piece of the queries (of the outputs) stays in registers. Per tile of kTile
+// positions dot products go piecewise to shared memory, are summed up and weighed there, and the
+// weights serve the values.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "kv.glsl"
@@ -22,7 +22,7 @@ layout(constant_id = 5) const uint kTile = 32;  // divides kKvPage
 
 layout(push_constant, std430) uniform Push {
   uint64_t q;         // [rows][heads][kKDim]
-  uint64_t out_;      // [rows][heads][kVDim], written if there is one split
+  uint64_t attended;  // [rows][heads][kVDim], written if there is one split
   uint64_t places;    // [rows] uvec2, see kv.glsl
   uint64_t pages;     // page table
   uint64_t pool;
@@ -152,7 +152,7 @@ void write_results(uint row, uint first_head, uint now) {
     // All scores minus infinity: nothing is attended.
     const float factor = splits > 1 ? 1.0 : sum == 0.0 ? 0.0 : 1.0 / sum;
     Floats to = Floats(splits > 1 ? row_address(partials, part, kVDim)
-                                  : row_address(out_, result, kVDim));
+                                  : row_address(attended, result, kVDim));
     for (uint i = gl_LocalInvocationID.x; i < kVDim; i += kSize) {
       float value = 0.0;
       for (uint l = 0; l < kVLanes; ++l) value += scratch[l * kVDim + i];

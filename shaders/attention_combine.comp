@@ -7,7 +7,7 @@
 layout(push_constant, std430) uniform Push {
   uint64_t stats;     // [rows][heads][splits] vec2: largest score * log2(e), sum of weights
   uint64_t partials;  // [rows][heads][splits][v_dim], nothing where the sum is 0
-  uint64_t out_;      // [rows][heads][v_dim]
+  uint64_t attended;  // [rows][heads][v_dim]
   uint splits;
   uint v_dim;  // a multiple of 4
 };
@@ -27,6 +27,6 @@ void main() {
       sum += factor * part.y;
       value += factor * Vec4s(row_address(partials, first + s, v_dim)).v[i];
     }
-    Vec4s(row_address(out_, result, v_dim)).v[i] = sum == 0.0 ? vec4(0) : value / sum;
+    Vec4s(row_address(attended, result, v_dim)).v[i] = sum == 0.0 ? vec4(0) : value / sum;
   }
 }

@@ -16,10 +16,10 @@ layout(constant_id = 2) const uint kVDim = 8;
 layout(constant_id = 3) const uint kKvType = 0;
 
 layout(push_constant, std430) uniform Push {
-  uint64_t q;       // [rows][heads][kKDim]
-  uint64_t out_;    // [rows][heads][kVDim]
-  uint64_t places;  // [rows] uvec2, see kv.glsl
-  uint64_t pages;   // page table
+  uint64_t q;         // [rows][heads][kKDim]
+  uint64_t attended;  // [rows][heads][kVDim]
+  uint64_t places;    // [rows] uvec2, see kv.glsl
+  uint64_t pages;     // page table
   uint64_t pool;
   uint64_t tiles;  // [tiles] uvec2: first row, number of rows (1 .. kQueries)
   uint page_bytes;
@@ -37,7 +37,8 @@ const uint kQueries = 4 * kRowGroups;  // a quarter of the workgroup's size
 const uint kKeys = kKvPage;
 const uint kKeysALane = kKeys / kLanes;
 
-// Staged rows of queries and keys have an odd number of quads: consecutive rows start in other banks.
+// Staged rows of queries and keys have an odd number of quads: consecutive rows start in other
+// banks.
 const uint kSlice = 32;
 const uint kSliceStride = kSlice / 4 + 1;
 const uint kVQuads = kVDim / 4;
@@ -180,7 +181,7 @@ void main() {
   for (uint l = 0; l < kLanes; ++l) sum += of_lanes[l * kRowGroups + group];
   [[unroll]] for (uint r = 0; r < 4; ++r) {
     if (4 * group + r >= tile.y) break;
-    const uint64_t to = row_address(out_, (tile.x + 4 * group + r) * heads + head, kVDim);
+    const uint64_t to = row_address(attended, (tile.x + 4 * group + r) * heads + head, kVDim);
     // All scores minus infinity: nothing is attended.
     const float factor = sum[r] == 0.0 ? 0.0 : 1.0 / sum[r];
     [[unroll]] for (uint c = 0; c < kVQuadsALane; ++c) {

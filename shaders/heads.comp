@@ -80,8 +80,8 @@ int quant_of(uint i, float scale, float lowest, float highest) {
 
 bool quants_exist(uint scale_bits) { return (scale_bits & 0x7fffu) - 1u < 0x7bffu; }
 
-// Both quantized types: every invocation makes two bytes of quants at a time, and finds the scale of
-// their block by itself.
+// Both quantized types: every invocation makes two bytes of quants at a time, and finds the scale
+// of their block by itself.
 void store_q8_0(uint64_t row, uint dim) {
   for (uint i = gl_LocalInvocationID.x; i < dim / 2; i += gl_WorkGroupSize.x) {
     const uint block = i / 16;

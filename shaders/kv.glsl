@@ -1,8 +1,9 @@
 // Rows of the KV cache: their types, where they lie, and how eight values at a time are read.
 //
-// The cache is a pool of pages of kKvPage positions of all layers. Within a page the keys of a layer
-// start at its `k_offset`: slot s of head h is row h * kKvPage + s, and likewise the values. A row
-// of the batch has a place, uvec2(index of its sequence's first entry in the page table, position).
+// The cache is a pool of pages of kKvPage positions of all layers. Within a page the keys of a
+// layer start at its `k_offset`: slot s of head h is row h * kKvPage + s, and likewise the values.
+// A row of the batch has a place, uvec2(index of its sequence's first entry in the page table,
+// position). Pages and offsets are multiples of 16 bytes.
 #ifndef BRINK_KV_GLSL_
 #define BRINK_KV_GLSL_
 

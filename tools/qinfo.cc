@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "brink/brink.h"
+#include "brink/vulkan/devices.h"
 #include "tools/support/cli.h"
 #include "tools/support/npy.h"
 #include "tools/support/table.h"
@@ -19,6 +20,7 @@ struct Options {
   std::size_t context = 4096;
   std::string tensor;
   std::string npy;
+  bool devices = false;
   bool json = false;
   EngineOptions engine;
 };
@@ -213,6 +215,34 @@ void print_text(const Options& options, const Gguf& gguf) {
   std::fputs(out.c_str(), stdout);
 }
 
+void print_devices(bool json) {
+  const std::vector<vulkan::DeviceInfo> devices = vulkan::list_devices();
+  if (json) {
+    Json list = Json::array();
+    for (const vulkan::DeviceInfo& d : devices)
+      list.push_back({{"name", d.name},
+                      {"kind", d.kind},
+                      {"driver", d.driver},
+                      {"memory", d.memory},
+                      {"memory_budget", d.memory_budget},
+                      {"largest_buffer", d.largest_buffer},
+                      {"subgroup", d.subgroup},
+                      {"missing", d.missing.empty() ? Json(nullptr) : Json(d.missing)}});
+    std::fputs(to_text(list, 1).c_str(), stdout);
+    return;
+  }
+  Table table(
+      {">device", "name", "kind", "driver", ">memory", ">free for us", "subgroup", "usable"});
+  for (std::size_t i = 0; i < devices.size(); ++i) {
+    const vulkan::DeviceInfo& d = devices[i];
+    table.add({std::to_string(i), printable(d.name), d.kind, printable(d.driver),
+               human_bytes(d.memory), human_bytes(d.memory_budget), std::to_string(d.subgroup),
+               d.missing.empty() ? "yes" : "no: lacks " + d.missing});
+  }
+  std::fputs(devices.empty() ? "no Vulkan device: no driver is installed\n" : table.text().c_str(),
+             stdout);
+}
+
 void write_tensor(const Gguf& gguf, const Options& options) {
   const GgufTensor* tensor = gguf.find_tensor(options.tensor);
   if (tensor == nullptr)
@@ -236,6 +266,11 @@ void write_tensor(const Gguf& gguf, const Options& options) {
 }
 
 int run(const Options& options) {
+  if (options.devices) {
+    print_devices(options.json);
+    return 0;
+  }
+  if (options.model.empty()) throw UsageError("MODEL is required");
   if (options.tensor.empty() != options.npy.empty())
     throw UsageError("--tensor and --npy go together");
   const Gguf gguf = Gguf::open(options.model);
@@ -262,7 +297,6 @@ int main(int argc, char** argv) {
       "  qinfo model.gguf --tensor blk.0.attn_q.weight --npy q.npy",
       "qinfo");
   app.add_option("MODEL", options.model, "GGUF file (of a split model the first part)")
-      ->required()
       ->option_text("FILE");
   app.add_option("-c,--context", options.context,
                  "Context in tokens for which memory is computed (default: 4096)")
@@ -271,6 +305,7 @@ int main(int argc, char** argv) {
   app.add_option("--tensor", options.tensor, "Write this tensor, decoded to f32, to --npy")
       ->option_text("NAME");
   app.add_option("--npy", options.npy, "File for --tensor, in NumPy's format")->option_text("FILE");
+  app.add_flag("--devices", options.devices, "List the Vulkan devices of this machine instead");
   app.add_flag("--json", options.json, "Print one JSON object");
   add_engine_options(app, options.engine);
   return run_tool(app, argc, argv, [&] { return run(options); });

@@ -12,6 +12,7 @@
 #include "brink/model/transformer.h"
 #include "brink/text/tokenizer.h"
 #include "brink/vulkan/backend.h"
+#include "brink/vulkan/sizes.h"
 
 namespace brink {
 namespace session_detail {
@@ -50,10 +51,8 @@ inline CpuBackendOptions backend_options(const SessionOptions& options) {
   return backend;
 }
 
-inline std::unique_ptr<Backend> make_backend(const Model& model, const SessionOptions& options) {
+inline VulkanBackendOptions vulkan_options(const SessionOptions& options) {
   const CpuBackendOptions cpu = backend_options(options);
-  if (options.backend == BackendKind::kCpu)
-    return std::make_unique<CpuBackend>(model.config(), model.weights(), cpu);
   VulkanBackendOptions vulkan;
   vulkan.context = cpu.context;
   vulkan.pages = cpu.pages;
@@ -62,7 +61,13 @@ inline std::unique_ptr<Backend> make_backend(const Model& model, const SessionOp
   vulkan.activations = cpu.activations;
   vulkan.kv_type = cpu.kv_type;
   vulkan.device = options.device;
-  return make_vulkan_backend(model.config(), model.weights(), vulkan);
+  return vulkan;
+}
+
+inline std::unique_ptr<Backend> make_backend(const Model& model, const SessionOptions& options) {
+  if (options.backend == BackendKind::kCpu)
+    return std::make_unique<CpuBackend>(model.config(), model.weights(), backend_options(options));
+  return make_vulkan_backend(model.config(), model.weights(), vulkan_options(options));
 }
 
 }  // namespace session_detail
@@ -260,6 +265,12 @@ MemoryUse Session::predict_memory(const Model& model, const SessionOptions& opti
       session_detail::backend_options(session_detail::checked(options));
   MemoryUse use;
   use.weights = model.weights().bytes;
+  if (options.backend == BackendKind::kVulkan) {
+    const VulkanBackendOptions vulkan = session_detail::vulkan_options(options);
+    use.kv_cache = KvLayout(model.config(), vulkan.kv_type).bytes(vulkan.pages);
+    use.working = vulkan::BufferSizes(model.config(), vulkan).total();
+    return use;
+  }
   use.kv_cache = CpuBackend::kv_bytes(model.config(), backend);
   use.working = CpuBackend::working_bytes(model.config(), backend, options.sequences);
   return use;

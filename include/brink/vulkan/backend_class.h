@@ -13,6 +13,7 @@
 #include "brink/vulkan/backend.h"
 #include "brink/vulkan/device.h"
 #include "brink/vulkan/products.h"
+#include "brink/vulkan/sizes.h"
 #include "brink/vulkan/weights.h"
 
 namespace brink::vulkan {
@@ -71,6 +72,7 @@ class VulkanBackend final : public Backend {
   const ActivationWidths widths_;
   const KvLayout layout_;
   const RopeTable rope_;
+  const StepLayout step_layout_;
   std::shared_ptr<Device> device_;
   std::string name_;
 
@@ -83,10 +85,6 @@ class VulkanBackend final : public Backend {
   std::unique_ptr<Products> products_;
 
   // What differs from step to step, written by the host and copied to the device first.
-  struct StepLayout {
-    std::uint64_t tokens = 0, places = 0, pages = 0, rotations = 0, tiles = 0, bytes = 0;
-  };
-  StepLayout step_layout_;
   Buffer step_host_, step_;
 
   Buffer x_, norm_, q_, k_, v_, attention_, stats_, partials_, gate_, up_, out_;

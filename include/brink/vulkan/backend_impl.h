@@ -32,25 +32,11 @@ inline constexpr std::uint32_t kLocal = 256;  // invocations of a workgroup of r
 
 inline std::uint32_t u32(std::size_t value) { return static_cast<std::uint32_t>(value); }
 
-inline std::uint64_t align(std::uint64_t bytes) { return (bytes + 255) / 256 * 256; }
-
 inline constexpr std::uint32_t kHeadLocal = 64;
 inline constexpr std::uint32_t kAttentionLocal = 128;
 inline constexpr std::uint32_t kTileQueries = kAttentionLocal / 4;  // of attention_prompt.comp
-inline constexpr std::uint32_t kTileKeys = 32;                      // of attention.comp
 // Heads that a workgroup of attention.comp takes together: 16 registers each.
 inline constexpr std::uint32_t kMostHeads = 4;
-
-// How many workgroups share the positions of a row. The same for all rows and steps of a session:
-// results must not depend on what else is computed.
-inline std::uint32_t attention_splits(std::size_t context) {
-  return u32(std::clamp<std::size_t>(context / (8 * kTileKeys), 1, 16));
-}
-
-// Sequences are few, but each may be as long as the context.
-inline std::uint64_t table_pages(const VulkanBackendOptions& options) {
-  return std::uint64_t{options.sequences} * ((options.context + kKvPage - 1) / kKvPage);
-}
 
 }  // namespace backend_detail
 
@@ -61,8 +47,14 @@ VulkanBackend::VulkanBackend(const Config& config, const Weights& weights,
       widths_(config),
       layout_(config, options.kv_type),
       rope_(config, weights, options.context),
+      step_layout_(config, options),
       device_(Device::open({.device = options.device})),
       name_("vulkan: " + device_->info().name) {
+  // Rows are a dimension of the grid, which every device has at least this long.
+  constexpr std::size_t kMostRows = 65535;
+  if (options.batch * std::max<std::size_t>(1, config.experts_used) > kMostRows)
+    throw Error("a batch of " + std::to_string(options.batch) +
+                " tokens is too large for the Vulkan backend");
   upload(weights);
   allocate();
   recording_ = Recording(*device_);
@@ -121,49 +113,38 @@ std::uint64_t VulkanBackend::expert_scales(Uploader& uploader, const DeviceExper
 }
 
 void VulkanBackend::allocate() {
-  using namespace backend_detail;
-  const std::uint64_t batch = options_.batch;
-  const auto floats = [&](std::uint64_t count) {
-    return device_->allocate(count * sizeof(float), Memory::kDevice, "activations");
+  const BufferSizes sizes(config_, options_);
+  const auto make = [&](std::uint64_t bytes) {
+    return device_->allocate(bytes, Memory::kDevice, "activations");
   };
-  products_ = std::make_unique<Products>(*device_, options_.activations,
-                                         batch * std::max<std::uint64_t>(1, config_.experts_used),
-                                         widths_.activation, tables_);
-  x_ = floats(batch * config_.embedding);
-  norm_ = floats(batch * config_.embedding);
-  q_ = floats(batch * widths_.q);
-  k_ = floats(batch * widths_.k);
-  v_ = floats(batch * widths_.v);
-  attention_ = floats(batch * widths_.attention);
-  out_ = floats(batch * config_.embedding);
-  const std::uint64_t hidden_rows = batch * std::max<std::uint64_t>(1, widths_.choices);
-  gate_ = floats(hidden_rows * widths_.hidden);
-  up_ = floats(hidden_rows * widths_.hidden);
-  if (config_.experts > 0) {
-    routes_ = floats(batch * config_.experts);
-    choices_ = floats(batch * config_.experts_used);
-    choice_weights_ = floats(batch * config_.experts_used);
-    expert_out_ = floats(batch * config_.experts_used * config_.embedding);
-    if (config_.shared_width > 0) {
-      shared_routes_ = floats(batch);
-      shared_gate_ = floats(batch * widths_.shared);
-      shared_up_ = floats(batch * widths_.shared);
-    }
-  }
+  products_ =
+      std::make_unique<Products>(*device_, options_.activations,
+                                 options_.batch * std::max<std::uint64_t>(1, config_.experts_used),
+                                 widths_.activation, tables_);
+  x_ = make(sizes.x);
+  norm_ = make(sizes.norm);
+  out_ = make(sizes.out);
+  q_ = make(sizes.q);
+  k_ = make(sizes.k);
+  v_ = make(sizes.v);
+  attention_ = make(sizes.attention);
   splits_ = attention_splits(options_.context);
-  stats_ = floats(batch * widths_.heads * splits_ * 2);
-  partials_ = floats(batch * widths_.attention * splits_);
+  stats_ = make(sizes.stats);
+  partials_ = make(sizes.partials);
+  gate_ = make(sizes.hidden);
+  up_ = make(sizes.hidden);
+  if (config_.experts > 0) {
+    routes_ = make(sizes.routes);
+    choices_ = make(sizes.choices);
+    choice_weights_ = make(sizes.choices);
+    expert_out_ = make(sizes.expert_out);
+    shared_routes_ = make(options_.batch * sizeof(float));
+    shared_gate_ = make(sizes.shared);
+    shared_up_ = make(sizes.shared);
+  }
   kv_ = device_->allocate(layout_.bytes(options_.pages), Memory::kDevice, "the KV cache");
-
-  StepLayout& s = step_layout_;
-  s.tokens = 0;
-  s.places = align(s.tokens + batch * 4);
-  s.pages = align(s.places + batch * 8);
-  s.tiles = align(s.pages + table_pages(options_) * 4);
-  s.rotations = align(s.tiles + batch * 8);
-  s.bytes = align(s.rotations + batch * 2 * rope_.pairs() * sizeof(float));
-  step_host_ = device_->allocate(s.bytes, Memory::kUpload, "the step's inputs");
-  step_ = device_->allocate(s.bytes, Memory::kDevice, "the step's inputs");
+  step_host_ = device_->allocate(sizes.step, Memory::kUpload, "the step's inputs");
+  step_ = device_->allocate(sizes.step, Memory::kDevice, "the step's inputs");
 }
 
 void VulkanBackend::begin(const Batch& batch) {

@@ -18,24 +18,9 @@
 #include <vector>
 
 #include "brink/vulkan/api.h"
+#include "brink/vulkan/devices.h"
 
 namespace brink::vulkan {
-
-/// What a device can do, as far as brink cares.
-struct DeviceInfo {
-  std::string name;
-  std::string driver;
-  std::string kind;                  ///< "discrete GPU", "integrated GPU", "CPU", ...
-  std::uint64_t memory = 0;          ///< bytes of its largest device-local heap
-  std::uint64_t memory_budget = 0;   ///< bytes of it that this process may use now
-  std::uint32_t subgroup = 0;        ///< invocations of a subgroup
-  std::uint64_t largest_buffer = 0;  ///< bytes of one allocation
-  std::uint32_t shared_bytes = 0;    ///< shared memory of a workgroup
-  std::string missing;               ///< required feature that it lacks; empty: it can be used
-};
-
-/// All devices of this machine, in the driver's order. Throws Error where there is no Vulkan.
-std::vector<DeviceInfo> list_devices();
 
 /// Options of Device::open().
 struct DeviceOptions {
@@ -139,8 +124,8 @@ class Recording {
 class Device {
  public:
   /// One device serves all who ask for the same one while it is in use, with the pipelines that it
-  /// has built. Throws Error naming the device and the feature that it lacks, or the devices that there are
-  /// when none has the wanted name.
+  /// has built. Throws Error naming the device and the feature that it lacks, or the devices that
+  /// there are when none has the wanted name.
   static std::shared_ptr<Device> open(const DeviceOptions& options = {});
   ~Device();
   Device(const Device&) = delete;

@@ -182,8 +182,10 @@ inline Instance make_instance(bool validate) {
     info.ppEnabledExtensionNames = &extension;
   }
   const VkResult result = loader.vkCreateInstance(&info, nullptr, &instance.handle);
+  if (result == VK_ERROR_INCOMPATIBLE_DRIVER)
+    throw Error("no Vulkan on this machine: no driver is installed");
   if (result != VK_SUCCESS)
-    throw Error(std::string("no Vulkan on this machine: vkCreateInstance failed: ") +
+    throw Error(std::string("Vulkan cannot be used: vkCreateInstance failed: ") +
                 result_name(result));
 #define BRINK_VULKAN_LOAD(name) \
   instance.functions.name =     \

@@ -26,8 +26,13 @@ std::unique_ptr<Backend> make_vulkan_backend(const Config& config, const Weights
 
 #include "brink/core/error.h"
 #include "brink/vulkan/backend.h"
+#include "brink/vulkan/devices.h"
 
 namespace brink {
+
+std::vector<vulkan::DeviceInfo> vulkan::list_devices() {
+  throw Error("this program was built without Vulkan");
+}
 
 std::unique_ptr<Backend> make_vulkan_backend(const Config&, const Weights&,
                                              const VulkanBackendOptions&) {
