@@ -45,7 +45,7 @@ function(brink_add_shaders shaders output)
   file(MAKE_DIRECTORY "${output}/spirv")
   set(modules)
   foreach(name IN ITEMS rms_norm heads attention attention_combine attention_prompt swiglu
-                       quantize_q8 round_bf16 add_bias route expert_combine argmax top_k)
+                       quantize_q8 round_bf16 add_bias route expert_combine argmax top_k peak_int8)
     brink_add_shader(${name} ${name}.comp)
   endforeach()
   foreach(type IN LISTS BRINK_SHADER_FLOAT_TYPES BRINK_SHADER_QUANT_TYPES)

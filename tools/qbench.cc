@@ -69,10 +69,11 @@ int run(BenchOptions& options) {
     clean_cache(options);
     return 0;
   }
-  bench::Roofline roofline(options.engine.threads);
   std::vector<Result> results;
-  for (const Candidate& candidate : find_candidates(options))
-    for (Result& result : measure(candidate, options, roofline, note))
+  const std::vector<Candidate> candidates = find_candidates(options);
+  CeilingMeter meter(options.engine);
+  for (const Candidate& candidate : candidates)
+    for (Result& result : measure(candidate, options, meter, note))
       results.push_back(std::move(result));
   note("");
   const std::string report = options.json  ? json_report(results)

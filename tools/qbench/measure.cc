@@ -17,10 +17,6 @@ namespace {
 constexpr double kReadSeconds = 0.12;
 constexpr double kInt8Seconds = 0.05;
 
-Ceilings measure_ceilings(bench::Roofline& roofline) {
-  return {roofline.read_bytes_per_second(kReadSeconds), roofline.int8_ops_per_second(kInt8Seconds)};
-}
-
 double seconds_of(const std::function<void()>& work) {
   const auto start = std::chrono::steady_clock::now();
   work();
@@ -47,12 +43,12 @@ struct Test {
 
 // Runs samples of each test in turn, since they are compared with each other, and sets their rates
 // beside the mean of the ceilings just before and just after the sample.
-void run_tests(std::span<Test> tests, const BenchOptions& options, bench::Roofline& roofline) {
-  Ceilings before = measure_ceilings(roofline);
+void run_tests(std::span<Test> tests, const BenchOptions& options, CeilingMeter& meter) {
+  Ceilings before = meter.measure();
   for (std::size_t i = 0; i < options.repetitions; ++i) {
     for (Test& test : tests) {
       const double seconds = seconds_of(test.sample);
-      const Ceilings after = measure_ceilings(roofline);
+      const Ceilings after = meter.measure();
       const Ceilings mean = {(before.read_bytes_per_second + after.read_bytes_per_second) / 2,
                              (before.int8_ops_per_second + after.int8_ops_per_second) / 2};
       Result& result = test.result;
@@ -117,6 +113,21 @@ Test generation_test(Session& session, const Result& base, std::size_t steps,
 
 }  // namespace
 
+CeilingMeter::CeilingMeter(const EngineOptions& engine) {
+  if (engine.backend == BackendKind::kVulkan)
+    device_.emplace(engine.device);
+  else
+    roofline_.emplace(engine.threads);
+}
+
+Ceilings CeilingMeter::measure() {
+  if (device_)
+    return {device_->copy_bytes_per_second(kReadSeconds),
+            device_->int8_ops_per_second(kInt8Seconds)};
+  return {roofline_->read_bytes_per_second(kReadSeconds),
+          roofline_->int8_ops_per_second(kInt8Seconds)};
+}
+
 std::vector<std::int32_t> random_tokens(std::size_t count, std::size_t vocabulary) {
   Random random(count);
   std::vector<std::int32_t> ids(count);
@@ -132,7 +143,7 @@ double median(std::vector<double> values) {
 }
 
 std::vector<Result> measure(const Candidate& candidate, const BenchOptions& options,
-                            bench::Roofline& roofline,
+                            CeilingMeter& meter,
                             const std::function<void(const std::string&)>& note) {
   Result base;
   note(candidate.name + ": start");
@@ -143,6 +154,7 @@ std::vector<Result> measure(const Candidate& candidate, const BenchOptions& opti
   base.bytes = model.gguf().file_bytes();
   base.threads = options.engine.threads;
   Session session(model, session_options(options));
+  base.backend = session.backend_name();
 
   std::vector<Result> results;
   const auto run = [&](std::vector<Test> tests) {
@@ -152,7 +164,7 @@ std::vector<Result> measure(const Candidate& candidate, const BenchOptions& opti
       if (result.sequences > 1) result.test += "x" + std::to_string(result.sequences);
     }
     note(candidate.name + " " + base.type + ": " + tests.front().result.test);
-    run_tests(tests, options, roofline);
+    run_tests(tests, options, meter);
     for (Test& test : tests) results.push_back(std::move(test.result));
   };
   for (const std::size_t depth : options.depths) {

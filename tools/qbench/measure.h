@@ -4,18 +4,31 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "bench/roofline.h"
+#include "brink/vulkan/ceilings.h"
 #include "tools/qbench/options.h"
 #include "tools/qbench/start.h"
 
 namespace brink::tools {
 
 struct Ceilings {
-  double read_bytes_per_second = 0;
+  double read_bytes_per_second = 0;  ///< of a device: copied, read and written
   double int8_ops_per_second = 0;
+};
+
+/// Measures what computes: this machine's processor or a Vulkan device.
+class CeilingMeter {
+ public:
+  explicit CeilingMeter(const EngineOptions& engine);
+  Ceilings measure();
+
+ private:
+  std::optional<bench::Roofline> roofline_;
+  std::optional<vulkan::DeviceCeilings> device_;
 };
 
 /// One test of one file.
@@ -33,6 +46,7 @@ struct Result {
   std::vector<Ceilings> ceilings;  ///< one for each sample
   Start start;
   unsigned threads = 0;
+  std::string backend;  ///< Session::backend_name()
 };
 
 /// Of an odd number of values the middle one, else the mean of the two; 0 of none.
@@ -46,7 +60,7 @@ struct Candidate {
 
 /// Runs the tests of one file; `note` is told what is being done.
 std::vector<Result> measure(const Candidate& candidate, const BenchOptions& options,
-                            bench::Roofline& roofline,
+                            CeilingMeter& meter,
                             const std::function<void(const std::string&)>& note);
 
 }  // namespace brink::tools

@@ -51,11 +51,14 @@ std::string table_report(std::span<const Result> results) {
     }
   }
   std::string text = table.text();
-  if (!results.empty())
-    text += "\nShares are of this machine's read bandwidth (" + fixed(median(read) / 1e9, 1) +
-            " GB/s) and int8 rate (" + fixed(median(int8) / 1e9, 0) +
-            " Gop/s), measured beside each sample with " + std::to_string(results[0].threads) +
-            " threads.\n";
+  if (results.empty()) return text;
+  const bool device = results[0].backend.starts_with("vulkan");
+  text +=
+      std::string("\nShares are of ") +
+      (device ? results[0].backend + "'s copy bandwidth (" : "this machine's read bandwidth (") +
+      fixed(median(read) / 1e9, 1) + " GB/s) and int8 rate (" + fixed(median(int8) / 1e9, 0) +
+      " Gop/s), measured beside each sample" +
+      (device ? "" : " with " + std::to_string(results[0].threads) + " threads") + ".\n";
   return text;
 }
 
@@ -79,7 +82,8 @@ std::string json_report(std::span<const Result> results) {
                      {"load_seconds", r.start.load_seconds},
                      {"first_token_seconds", r.start.first_token_seconds},
                      {"peak_rss_bytes", r.start.peak_rss_bytes},
-                     {"threads", r.threads}});
+                     {"threads", r.threads},
+                     {"backend", r.backend}});
   return to_text(array, 1);
 }
 

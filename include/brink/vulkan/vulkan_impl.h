@@ -8,6 +8,7 @@
 #include "brink/vulkan/api_impl.h"
 #include "brink/vulkan/backend_impl.h"
 #include "brink/vulkan/backend_layers_impl.h"
+#include "brink/vulkan/ceilings_impl.h"
 #include "brink/vulkan/device_impl.h"
 #include "brink/vulkan/products_impl.h"
 #include "brink/vulkan/shaders_impl.h"
@@ -26,6 +27,7 @@ std::unique_ptr<Backend> make_vulkan_backend(const Config& config, const Weights
 
 #include "brink/core/error.h"
 #include "brink/vulkan/backend.h"
+#include "brink/vulkan/ceilings.h"
 #include "brink/vulkan/devices.h"
 
 namespace brink {
@@ -33,6 +35,14 @@ namespace brink {
 std::vector<vulkan::DeviceInfo> vulkan::list_devices() {
   throw Error("this program was built without Vulkan");
 }
+
+struct vulkan::DeviceCeilings::State {};
+vulkan::DeviceCeilings::DeviceCeilings(const std::string&) {
+  throw Error("this program was built without Vulkan");
+}
+vulkan::DeviceCeilings::~DeviceCeilings() = default;
+double vulkan::DeviceCeilings::copy_bytes_per_second(double) { return 0; }
+double vulkan::DeviceCeilings::int8_ops_per_second(double) { return 0; }
 
 std::unique_ptr<Backend> make_vulkan_backend(const Config&, const Weights&,
                                              const VulkanBackendOptions&) {
