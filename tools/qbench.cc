@@ -58,6 +58,8 @@ int run(BenchOptions& options) {
   if (options.engine.threads == 0) options.engine.threads = ThreadPool::default_threads();
   if (options.measure_start != 0) return report_start(options);
   if (options.json && options.csv) throw UsageError("--json and --csv exclude each other");
+  if (options.profile && options.engine.backend != BackendKind::kVulkan)
+    throw UsageError("--profile needs --backend vulkan; on the CPU use perf");
   if (largest(options.prompts) == 0 && largest(options.generations) == 0)
     throw UsageError("-p and -n are both 0");
   if (largest(options.sequences) > 1 && largest(options.generations) == 0)
@@ -127,6 +129,9 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(std::size_t{1}, std::size_t{10000}))
       ->option_text("N (default: 5)");
   add_engine_options(app, options.engine);
+  app.add_flag("--profile", options.profile,
+               "Show how much of each test's time every shader took (--backend vulkan); rates are\n"
+               "then lower, since shaders run one by one");
   std::string shapes;
   for (const SyntheticShape& shape : synthetic_shapes())
     shapes += (shapes.empty() ? "" : ", ") + std::string(shape.name);

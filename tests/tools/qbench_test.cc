@@ -21,13 +21,15 @@ TEST_F(QbenchTest, JsonHasExactlyTheseKeys) {
               (std::vector<std::string>{"model", "type", "bytes", "test", "depth", "sequences",
                                         "tokens_per_second", "ratio_to_one", "bandwidth_share",
                                         "int8_share", "load_seconds", "first_token_seconds",
-                                        "peak_rss_bytes", "threads"}));
+                                        "peak_rss_bytes", "threads", "backend", "profile"}));
     EXPECT_EQ(keys_of(test["tokens_per_second"]),
               (std::vector<std::string>{"median", "min", "max", "samples"}));
     EXPECT_EQ(test["model"], model);
     EXPECT_EQ(test["type"], "Q4_K_M");
     EXPECT_EQ(test["bytes"], std::filesystem::file_size(model));
     EXPECT_EQ(test["threads"], 1);
+    EXPECT_FALSE(test["backend"].empty());
+    EXPECT_TRUE(test["profile"].empty());
     EXPECT_EQ(test["depth"], 0);
     EXPECT_EQ(test["sequences"], 1);
     EXPECT_EQ(test["ratio_to_one"], 1.0);

@@ -164,7 +164,9 @@ std::vector<Result> measure(const Candidate& candidate, const BenchOptions& opti
       if (result.sequences > 1) result.test += "x" + std::to_string(result.sequences);
     }
     note(candidate.name + " " + base.type + ": " + tests.front().result.test);
+    session.reset_profile();
     run_tests(tests, options, meter);
+    tests.front().result.profile = session.profile();
     for (Test& test : tests) results.push_back(std::move(test.result));
   };
   for (const std::size_t depth : options.depths) {

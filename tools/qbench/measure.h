@@ -46,7 +46,8 @@ struct Result {
   std::vector<Ceilings> ceilings;  ///< one for each sample
   Start start;
   unsigned threads = 0;
-  std::string backend;  ///< Session::backend_name()
+  std::string backend;                 ///< Session::backend_name()
+  std::vector<Backend::Work> profile;  ///< of all samples
 };
 
 /// Of an odd number of values the middle one, else the mean of the two; 0 of none.

@@ -26,6 +26,7 @@ struct BenchOptions {
   std::vector<std::string> types = {"Q8_0", "Q4_K_M"};
   std::string cache_folder;
   bool delete_cache = false;
+  bool profile = false;
   bool json = false;
   bool csv = false;
   std::uint64_t measure_start = 0;  // in the child process: see start.h
@@ -41,6 +42,7 @@ inline SessionOptions session_options(const BenchOptions& options) {
                     std::max(largest(options.prompts), largest(options.generations)) + 1;
   session.sequences = largest(options.sequences);
   options.engine.apply(session);
+  session.profile = options.profile;
   return session;
 }
 

@@ -24,6 +24,25 @@ std::string csv_text(const std::string& text) {
   return quoted + '"';
 }
 
+// One table a test: where the time of all its samples went.
+std::string profile_report(const Result& r) {
+  double all = 0;
+  for (const Backend::Work& work : r.profile) all += work.seconds;
+  Table table({"shader", ">calls", ">ms", ">us a call", ">%"});
+  for (const Backend::Work& work : r.profile)
+    table.add({work.name, std::to_string(work.calls), fixed(work.seconds * 1e3, 2),
+               fixed(work.seconds / static_cast<double>(work.calls) * 1e6, 1),
+               fixed(100 * work.seconds / all, 1)});
+  return "\n" + r.type + " " + r.test + ", time on the device:\n" + table.text();
+}
+
+Json to_json(const std::vector<Backend::Work>& profile) {
+  Json array = Json::array();
+  for (const Backend::Work& work : profile)
+    array.push_back({{"shader", work.name}, {"calls", work.calls}, {"seconds", work.seconds}});
+  return array;
+}
+
 std::string number(double value) {
   char text[40];
   std::snprintf(text, sizeof text, "%.9g", value);
@@ -52,6 +71,8 @@ std::string table_report(std::span<const Result> results) {
   }
   std::string text = table.text();
   if (results.empty()) return text;
+  for (const Result& r : results)
+    if (!r.profile.empty()) text += profile_report(r);
   const bool device = results[0].backend.starts_with("vulkan");
   text +=
       std::string("\nShares are of ") +
@@ -83,7 +104,8 @@ std::string json_report(std::span<const Result> results) {
                      {"first_token_seconds", r.start.first_token_seconds},
                      {"peak_rss_bytes", r.start.peak_rss_bytes},
                      {"threads", r.threads},
-                     {"backend", r.backend}});
+                     {"backend", r.backend},
+                     {"profile", to_json(r.profile)}});
   return to_text(array, 1);
 }
 

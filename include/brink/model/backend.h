@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
+#include <vector>
 
 namespace brink {
 
@@ -68,6 +70,17 @@ class Backend {
 
   /// Waits for the results: one row of `vocabulary` logits per output, valid until the next begin.
   virtual std::span<const float> end() = 0;
+
+  /// Time that the steps took, by kind of work, since profiling was switched on.
+  struct Work {
+    std::string name;
+    std::size_t calls = 0;
+    double seconds = 0;
+  };
+  /// Empty unless the backend can tell and was made with profiling.
+  virtual std::vector<Work> profile() const { return {}; }
+  /// Forgets what profile() has gathered.
+  virtual void reset_profile() {}
 
   /// Copies a whole KV page, all layers.
   virtual void copy_page(std::uint32_t from, std::uint32_t to) = 0;

@@ -33,6 +33,7 @@ struct SessionOptions {
   std::size_t sequences = 1;         ///< 0 to sequences - 1 can be named
   const Kernels* kernels = nullptr;  ///< instruction set; nullptr: best_kernels()
   BackendKind backend = BackendKind::kCpu;
+  bool profile = false;     ///< Vulkan: gather profile(), at some cost
   std::string device = {};  ///< Vulkan: number or part of the name; empty: the best one
 };
 
@@ -92,6 +93,10 @@ class Session {
   Generation generate(std::span<const std::int32_t> tokens, const GenerateOptions& options = {});
 
   MemoryUse memory() const;
+  /// Where the time of the steps went since the last reset, by shader, most first; empty on the
+  /// CPU and without SessionOptions::profile.
+  std::vector<Backend::Work> profile() const { return backend_->profile(); }
+  void reset_profile() { backend_->reset_profile(); }
   /// What memory() of a session with these options would say.
   static MemoryUse predict_memory(const Model& model, const SessionOptions& options = {});
 

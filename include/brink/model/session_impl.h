@@ -60,6 +60,7 @@ inline VulkanBackendOptions vulkan_options(const SessionOptions& options) {
   vulkan.sequences = options.sequences;
   vulkan.activations = cpu.activations;
   vulkan.kv_type = cpu.kv_type;
+  vulkan.profile = options.profile;
   vulkan.device = options.device;
   return vulkan;
 }

@@ -22,7 +22,8 @@ struct VulkanBackendOptions {
   std::size_t sequences = 1;   ///< most sequences in a Batch
   Activations activations = Activations::kQ8;
   KvType kv_type = KvType::kF16;
-  std::string device;  ///< number or part of the name; empty: the best one
+  bool profile = false;  ///< time each shader, at the cost of running them one by one
+  std::string device;    ///< number or part of the name; empty: the best one
 };
 
 /// Uploads the weights and returns the backend. `config` must outlive it, `weights` need not.

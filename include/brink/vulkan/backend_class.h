@@ -3,6 +3,7 @@
 #define BRINK_VULKAN_BACKEND_CLASS_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <vector>
@@ -36,6 +37,8 @@ class VulkanBackend final : public Backend {
   void head() override;
   std::span<const float> end() override;
   void copy_page(std::uint32_t from, std::uint32_t to) override;
+  std::vector<Work> profile() const override;
+  void reset_profile() override { work_.clear(); }
 
   const Device& device() const { return *device_; }
   /// Dispatches of the last step.
@@ -93,6 +96,7 @@ class VulkanBackend final : public Backend {
   Buffer kv_;
 
   Recording recording_, copies_;
+  std::map<std::string, Work> work_;  // by shader
   // The recording serves any step of this many single tokens with logits; 0: none.
   std::size_t recorded_rows_ = 0;
   bool records_single_ = false;

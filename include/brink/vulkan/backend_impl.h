@@ -59,6 +59,7 @@ VulkanBackend::VulkanBackend(const Config& config, const Weights& weights,
   allocate();
   recording_ = Recording(*device_);
   copies_ = Recording(*device_);
+  if (options.profile) recording_.time_dispatches();
 }
 
 VulkanBackend::~VulkanBackend() = default;
@@ -295,9 +296,23 @@ std::span<const float> VulkanBackend::end() {
     if (records_single_) recorded_rows_ = batch_.tokens.size();
   }
   device_->run(recording_);
+  if (options_.profile)
+    for (const Recording::Timed& timed : recording_.times()) {
+      Work& work = work_[std::string(timed.shader)];
+      ++work.calls;
+      work.seconds += timed.seconds;
+    }
   const std::size_t outputs = batch_.outputs.size();
   const std::size_t vocabulary = config_.vocabulary;
   return {outputs > 0 ? logits_host_.as<float>() : nullptr, outputs * vocabulary};
+}
+
+std::vector<Backend::Work> VulkanBackend::profile() const {
+  std::vector<Work> all;
+  for (const auto& [name, work] : work_) all.push_back({name, work.calls, work.seconds});
+  std::sort(all.begin(), all.end(),
+            [](const Work& a, const Work& b) { return a.seconds > b.seconds; });
+  return all;
 }
 
 void VulkanBackend::copy_page(std::uint32_t from, std::uint32_t to) {

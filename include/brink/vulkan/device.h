@@ -107,10 +107,23 @@ class Recording {
 
   std::size_t dispatches() const { return dispatches_; }
 
+  /// From the next begin() on dispatches run one after the other and are timed by the device, the
+  /// first kTimestamps - 1 of them. Throws Error where the device cannot.
+  void time_dispatches();
+  struct Timed {
+    std::string_view shader;
+    double seconds;
+  };
+  /// Of the last run.
+  std::vector<Timed> times() const;
+
  private:
   friend class Device;
   void dispatch_bytes(const Pipeline& pipeline, const void* push, std::uint32_t bytes,
                       std::uint32_t x, std::uint32_t y, std::uint32_t z);
+  void timestamp();
+
+  static constexpr std::uint32_t kTimestamps = 4096;
 
   Device* device_ = nullptr;
   VkCommandPool pool_ = VK_NULL_HANDLE;
@@ -118,6 +131,8 @@ class Recording {
   VkFence fence_ = VK_NULL_HANDLE;
   VkPipeline bound_ = VK_NULL_HANDLE;
   std::size_t dispatches_ = 0;
+  VkQueryPool queries_ = VK_NULL_HANDLE;  // timestamps, if dispatches are timed
+  std::vector<const Pipeline*> timed_;
 };
 
 /// May be used by several threads.
@@ -176,7 +191,8 @@ class Device {
   VkQueue queue_ = VK_NULL_HANDLE;
   VkPipelineLayout layout_ = VK_NULL_HANDLE;
   VkPhysicalDeviceMemoryProperties memory_{};
-  std::mutex mutex_;  // of the queue and the pipelines
+  double timestamp_seconds_ = 0;  // of a tick; 0: no timestamps
+  std::mutex mutex_;              // of the queue and the pipelines
   std::map<std::pair<std::string, std::vector<std::uint32_t>>, Pipeline, std::less<>> pipelines_;
 };
 

@@ -318,6 +318,13 @@ void Device::create() {
   instance_functions_.vkGetPhysicalDeviceMemoryProperties2(physical_, &memory);
   memory_ = memory.memoryProperties;
 
+  VkPhysicalDeviceProperties2 properties{};
+  properties.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2;
+  instance_functions_.vkGetPhysicalDeviceProperties2(physical_, &properties);
+  const VkPhysicalDeviceLimits& limits = properties.properties.limits;
+  if (limits.timestampComputeAndGraphics)
+    timestamp_seconds_ = static_cast<double>(limits.timestampPeriod) * 1e-9;
+
   VkPushConstantRange range{};
   range.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT;
   range.size = kPushBytes;
@@ -501,100 +508,6 @@ void Device::run(const Recording& recording) {
   check(functions_.vkWaitForFences(device_, 1, &recording.fence_, VK_TRUE, ~std::uint64_t{0}),
         "vkWaitForFences");
   check(functions_.vkResetFences(device_, 1, &recording.fence_), "vkResetFences");
-}
-
-Recording::Recording(Device& device) : device_(&device) {
-  VkCommandPoolCreateInfo pool{};
-  pool.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO;
-  pool.flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT;
-  pool.queueFamilyIndex = device.family_;
-  device.check(device.functions_.vkCreateCommandPool(device.device_, &pool, nullptr, &pool_),
-               "vkCreateCommandPool");
-  VkFenceCreateInfo fence{};
-  fence.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO;
-  device.check(device.functions_.vkCreateFence(device.device_, &fence, nullptr, &fence_),
-               "vkCreateFence");
-  VkCommandBufferAllocateInfo info{};
-  info.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO;
-  info.commandPool = pool_;
-  info.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY;
-  info.commandBufferCount = 1;
-  device.check(device.functions_.vkAllocateCommandBuffers(device.device_, &info, &buffer_),
-               "vkAllocateCommandBuffers");
-}
-
-Recording& Recording::operator=(Recording&& other) noexcept {
-  std::swap(device_, other.device_);
-  std::swap(pool_, other.pool_);
-  std::swap(buffer_, other.buffer_);
-  std::swap(fence_, other.fence_);
-  std::swap(bound_, other.bound_);
-  std::swap(dispatches_, other.dispatches_);
-  return *this;
-}
-
-Recording::~Recording() {
-  if (device_ == nullptr) return;
-  device_->functions_.vkDestroyFence(device_->device_, fence_, nullptr);
-  device_->functions_.vkDestroyCommandPool(device_->device_, pool_, nullptr);
-}
-
-void Recording::begin() {
-  bound_ = VK_NULL_HANDLE;
-  dispatches_ = 0;
-  VkCommandBufferBeginInfo info{};
-  info.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO;
-  device_->check(device_->functions_.vkBeginCommandBuffer(buffer_, &info), "vkBeginCommandBuffer");
-}
-
-void Recording::dispatch_bytes(const Pipeline& pipeline, const void* push, std::uint32_t bytes,
-                               std::uint32_t x, std::uint32_t y, std::uint32_t z) {
-  if (x == 0 || y == 0 || z == 0) return;
-  const DeviceFunctions& vk = device_->functions_;
-  if (pipeline.handle != bound_) {
-    vk.vkCmdBindPipeline(buffer_, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.handle);
-    bound_ = pipeline.handle;
-  }
-  vk.vkCmdPushConstants(buffer_, device_->layout_, VK_SHADER_STAGE_COMPUTE_BIT, 0, bytes, push);
-  vk.vkCmdDispatch(buffer_, x, y, z);
-  ++dispatches_;
-}
-
-void Recording::barrier() {
-  VkMemoryBarrier2 memory{};
-  memory.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2;
-  memory.srcStageMask = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_COPY_BIT;
-  memory.srcAccessMask = VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT;
-  memory.dstStageMask = memory.srcStageMask;
-  memory.dstAccessMask = VK_ACCESS_2_SHADER_READ_BIT | VK_ACCESS_2_SHADER_WRITE_BIT |
-                         VK_ACCESS_2_TRANSFER_READ_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT;
-  VkDependencyInfo info{};
-  info.sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO;
-  info.memoryBarrierCount = 1;
-  info.pMemoryBarriers = &memory;
-  device_->functions_.vkCmdPipelineBarrier2(buffer_, &info);
-}
-
-void Recording::copy(const Buffer& from, std::uint64_t from_offset, const Buffer& to,
-                     std::uint64_t to_offset, std::uint64_t bytes) {
-  if (bytes == 0) return;
-  const VkBufferCopy region{from_offset, to_offset, bytes};
-  device_->functions_.vkCmdCopyBuffer(buffer_, from.handle(), to.handle(), 1, &region);
-}
-
-void Recording::end() {
-  VkMemoryBarrier2 memory{};
-  memory.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2;
-  memory.srcStageMask = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_COPY_BIT;
-  memory.srcAccessMask = VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT;
-  memory.dstStageMask = VK_PIPELINE_STAGE_2_HOST_BIT;
-  memory.dstAccessMask = VK_ACCESS_2_HOST_READ_BIT;
-  VkDependencyInfo info{};
-  info.sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO;
-  info.memoryBarrierCount = 1;
-  info.pMemoryBarriers = &memory;
-  device_->functions_.vkCmdPipelineBarrier2(buffer_, &info);
-  device_->check(device_->functions_.vkEndCommandBuffer(buffer_), "vkEndCommandBuffer");
 }
 
 }  // namespace brink::vulkan

@@ -11,6 +11,7 @@
 #include "brink/vulkan/ceilings_impl.h"
 #include "brink/vulkan/device_impl.h"
 #include "brink/vulkan/products_impl.h"
+#include "brink/vulkan/recording_impl.h"
 #include "brink/vulkan/shaders_impl.h"
 #include "brink/vulkan/weights_impl.h"
 

@@ -1,0 +1,87 @@
+// The tools with --backend vulkan.
+#include "tests/support/vulkan.h"
+
+#include <set>
+
+#include "brink/vulkan/devices.h"
+#include "tests/tools/tool_fixture.h"
+
+namespace brink::testing {
+namespace {
+
+using VulkanToolTest = ToolTest;
+
+// A loader without a driver.
+constexpr const char* kNoDriver = "VK_ICD_FILENAMES=/nonexistent VK_DRIVER_FILES=/nonexistent";
+
+TEST_F(VulkanToolTest, QinfoListsDevices) {
+  BRINK_REQUIRE_VULKAN();
+  const ToolResult json = run("qinfo --devices --json");
+  ASSERT_EQ(json.exit_code, 0) << json.err;
+  const std::vector<vulkan::DeviceInfo> devices = vulkan::list_devices();
+  const Json list = Json::parse(json.out);
+  ASSERT_EQ(list.size(), devices.size());
+  EXPECT_EQ(list[0]["name"], devices[0].name);
+  EXPECT_GT(list[0]["memory"], 0);
+  const ToolResult text = run("qinfo --devices");
+  EXPECT_EQ(text.exit_code, 0);
+  EXPECT_NE(text.out.find(devices[0].name), std::string::npos) << text.out;
+}
+
+TEST_F(VulkanToolTest, WithoutADriverEachToolSaysSo) {
+  BRINK_REQUIRE_VULKAN();
+  const std::string model = tiny_model();
+  for (const std::string& command : {std::string("qinfo --devices"),
+                                     "qbench -m '" + model + "' -p 8 -n 1 -r 1 --backend vulkan"}) {
+    const ToolResult result = run(command, kNoDriver);
+    EXPECT_EQ(result.exit_code, 1) << command;
+    EXPECT_TRUE(result.is_one_error_of(command.substr(0, command.find(' ')))) << result.err;
+    EXPECT_NE(result.err.find("no driver"), std::string::npos) << result.err;
+  }
+}
+
+TEST_F(VulkanToolTest, UnknownDevicesAreNamed) {
+  BRINK_REQUIRE_VULKAN();
+  for (const char* device : {"99", "'no such device'"}) {
+    const ToolResult result =
+        run("qbench -m '" + tiny_model() + "' -p 8 -n 1 --backend vulkan --device " + device);
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_TRUE(result.is_one_error_of("qbench")) << result.err;
+    EXPECT_NE(result.err.find(vulkan::list_devices()[0].name), std::string::npos) << result.err;
+  }
+}
+
+TEST_F(VulkanToolTest, QbenchProfilesShaders) {
+  BRINK_REQUIRE_VULKAN();
+  const std::string model = tiny_model("Q4_K_M");
+  const ToolResult result =
+      run("qbench -m '" + model + "' -p 16 -n 4 -r 2 --backend vulkan --profile --json");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const Json json = Json::parse(result.out);
+  ASSERT_EQ(json.size(), 2u);
+  for (const Json& test : json) {
+    EXPECT_TRUE(std::string(test["backend"]).starts_with("vulkan: ")) << test["backend"];
+    std::set<std::string> shaders;
+    for (const Json& shader : test["profile"]) {
+      shaders.insert(shader["shader"]);
+      EXPECT_GT(shader["calls"], 0);
+      EXPECT_GE(shader["seconds"], 0.0);
+    }
+    EXPECT_TRUE(shaders.contains("rms_norm"));
+  }
+  // Two in each of two layers and the last one, in four steps, twice.
+  for (const Json& shader : json[1]["profile"]) {
+    if (shader["shader"] == "rms_norm") {
+      EXPECT_EQ(shader["calls"], 5 * 4 * 2);
+    }
+  }
+}
+
+TEST_F(VulkanToolTest, ProfilesNeedADevice) {
+  const ToolResult result = run("qbench -m '" + tiny_model() + "' --profile");
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_TRUE(result.is_one_error_of("qbench")) << result.err;
+}
+
+}  // namespace
+}  // namespace brink::testing
