@@ -21,7 +21,8 @@ function(brink_find_shader_tools found)
   endif()
 endfunction()
 
-# One module: NAME from SOURCE with the definitions that follow. Appends to `modules`.
+# One module: NAME from SOURCE with the definitions that follow; reads `shaders` and `output` of the
+# function that calls it and appends to its `modules`.
 macro(brink_add_shader name source)
   set(spirv "${output}/spirv/${name}.spv")
   set(definitions ${ARGN})
@@ -29,10 +30,10 @@ macro(brink_add_shader name source)
   add_custom_command(
     OUTPUT "${spirv}"
     COMMAND "${BRINK_GLSLANG}" --quiet -V --target-env vulkan1.3 "-I${shaders}" ${definitions}
-            --depfile "${spirv}.d" -o "${spirv}.raw" "${shaders}/${source}"
+            --depfile "${spirv}.d" -o "${spirv}.raw" "${source}"
     COMMAND "${BRINK_SPIRV_OPT}" --target-env=vulkan1.3 -O "${spirv}.raw" -o "${spirv}"
     COMMAND "${BRINK_SPIRV_VAL}" --target-env vulkan1.3 "${spirv}"
-    DEPENDS "${shaders}/${source}"
+    DEPENDS "${source}"
     DEPFILE "${spirv}.d"
     COMMENT "Shader ${name}"
     VERBATIM)
@@ -46,25 +47,51 @@ function(brink_add_shaders shaders output)
   set(modules)
   foreach(name IN ITEMS rms_norm heads attention attention_combine attention_prompt swiglu
                        quantize_q8 round_bf16 add_bias route expert_combine argmax top_k peak_int8)
-    brink_add_shader(${name} ${name}.comp)
+    brink_add_shader(${name} "${shaders}/${name}.comp")
   endforeach()
   foreach(type IN LISTS BRINK_SHADER_FLOAT_TYPES BRINK_SHADER_QUANT_TYPES)
     string(REPLACE ":" ";" type "${type}")
     list(POP_FRONT type number)
     foreach(product IN ITEMS matvec matmul embed)
-      brink_add_shader(${product}.${type} ${product}.comp BRINK_TYPE=${number})
+      brink_add_shader(${product}.${type} "${shaders}/${product}.comp" BRINK_TYPE=${number})
     endforeach()
-    brink_add_shader(matvec_experts.${type} matvec.comp BRINK_TYPE=${number} BRINK_EXPERTS)
+    brink_add_shader(matvec_experts.${type} "${shaders}/matvec.comp" BRINK_TYPE=${number}
+                     BRINK_EXPERTS)
   endforeach()
   foreach(type IN LISTS BRINK_SHADER_QUANT_TYPES)
     string(REPLACE ":" ";" type "${type}")
     list(POP_FRONT type number)
     foreach(product IN ITEMS matvec_q8 matmul_q8)
-      brink_add_shader(${product}.${type} ${product}.comp BRINK_TYPE=${number})
+      brink_add_shader(${product}.${type} "${shaders}/${product}.comp" BRINK_TYPE=${number})
     endforeach()
-    brink_add_shader(matvec_q8_experts.${type} matvec_q8.comp BRINK_TYPE=${number} BRINK_EXPERTS)
+    brink_add_shader(matvec_q8_experts.${type} "${shaders}/matvec_q8.comp" BRINK_TYPE=${number}
+                     BRINK_EXPERTS)
   endforeach()
-  set(header "${output}/brink/vulkan/shaders.inc")
+  brink_embed_shaders(brink_shaders "${output}/brink/vulkan/shaders.inc")
+endfunction()
+
+# brink_add_test_shaders(SHADERS_DIRECTORY SOURCE OUTPUT_DIRECTORY): the target brink_test_shaders,
+# which makes OUTPUT_DIRECTORY/brink_test_shaders.inc: the modules of SOURCE (decode.comp of the
+# tests) for every type, NAME.values, and NAME.one or NAME.int8.
+function(brink_add_test_shaders shaders source output)
+  file(MAKE_DIRECTORY "${output}/spirv")
+  set(modules)
+  foreach(type IN LISTS BRINK_SHADER_FLOAT_TYPES BRINK_SHADER_QUANT_TYPES)
+    set(form "int8")
+    if(type IN_LIST BRINK_SHADER_FLOAT_TYPES)
+      set(form "one")
+    endif()
+    string(REPLACE ":" ";" type "${type}")
+    list(POP_FRONT type number)
+    brink_add_shader(${type}.values "${source}" BRINK_TYPE=${number})
+    string(TOUPPER ${form} upper)
+    brink_add_shader(${type}.${form} "${source}" BRINK_TYPE=${number} BRINK_DECODE_${upper})
+  endforeach()
+  brink_embed_shaders(brink_test_shaders "${output}/brink_test_shaders.inc")
+endfunction()
+
+# The target that embeds all of `modules` in HEADER.
+macro(brink_embed_shaders target header)
   set(list "${output}/spirv/modules.txt")
   list(JOIN modules "\n" lines)
   file(GENERATE OUTPUT "${list}" CONTENT "${lines}\n")
@@ -75,5 +102,5 @@ function(brink_add_shaders shaders output)
     DEPENDS ${modules} "${embed}" "${list}"
     COMMENT "Embedding shaders"
     VERBATIM)
-  add_custom_target(brink_shaders DEPENDS "${header}")
-endfunction()
+  add_custom_target(${target} DEPENDS "${header}")
+endmacro()

@@ -158,6 +158,9 @@ class Device {
   /// A pipeline for an embedded shader ("matvec_f32.Q4_K"); constants get ids 0, 1, ... Kept.
   const Pipeline& pipeline(std::string_view shader,
                            std::initializer_list<std::uint32_t> constants = {});
+  /// The same for SPIR-V that is not embedded; `name` is its own among all shaders'.
+  const Pipeline& pipeline(std::string_view name, std::span<const std::uint32_t> code,
+                           std::initializer_list<std::uint32_t> constants = {});
 
   /// Runs a recording and waits until it is done.
   void run(const Recording& recording);

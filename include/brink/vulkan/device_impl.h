@@ -455,11 +455,16 @@ Buffer::~Buffer() {
 
 const Pipeline& Device::pipeline(std::string_view shader,
                                  std::initializer_list<std::uint32_t> constants) {
+  return pipeline(shader, {}, constants);
+}
+
+const Pipeline& Device::pipeline(std::string_view name, std::span<const std::uint32_t> code,
+                                 std::initializer_list<std::uint32_t> constants) {
   const std::lock_guard lock(mutex_);
-  std::pair<std::string, std::vector<std::uint32_t>> key{std::string(shader), constants};
+  std::pair<std::string, std::vector<std::uint32_t>> key{std::string(name), constants};
   const auto found = pipelines_.find(key);
   if (found != pipelines_.end()) return found->second;
-  const std::span<const std::uint32_t> code = find_shader(shader);
+  if (code.empty()) code = find_shader(name);
   if (code.empty()) throw Error("there is no shader " + key.first);
   VkShaderModuleCreateInfo module_info{};
   module_info.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO;

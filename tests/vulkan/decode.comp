@@ -1,4 +1,4 @@
-// Decodes weights of one type, in order, for tests: 16 f32 values a group, with BRINK_DECODE_ONE
+// Decodes weights of one type, in order: 16 f32 values a group, with BRINK_DECODE_ONE
 // through value1, or with BRINK_DECODE_INT8 the 16 int8 values as int32, the scale and the offset.
 // One invocation a group.
 #version 460
