@@ -8,9 +8,10 @@
 layout(push_constant, std430) uniform Push {
   uint64_t weights;  // [rows][row_bytes]
   uint64_t ids;      // [tokens] int
-  uint64_t x;        // [tokens][columns] f32
+  uint64_t x;        // [tokens][x_stride] f32
   uint64_t table_address;
   uint columns;
+  uint x_stride;
   uint row_bytes;
   uint first_row;  // of the part of the matrix that lies at `weights`
   uint rows;       // of that part; other ids are left alone
@@ -23,7 +24,7 @@ void main() {
   const uint id = Uints(push.ids).v[token];
   if (id < push.first_row || id - push.first_row >= push.rows) return;
   const uint64_t row = push.weights + uint64_t(id - push.first_row) * push.row_bytes;
-  const uint64_t x = push.x + uint64_t(token) * push.columns * 4;
+  const uint64_t x = push.x + uint64_t(token) * push.x_stride * 4;
   const uint groups = push.columns / 16;
   for (uint g = gl_LocalInvocationID.x; g < groups; g += gl_WorkGroupSize.x) {
     float v[16];

@@ -17,8 +17,28 @@ layout(push_constant, std430) uniform Push {
   uint q_stride;
 } push;
 
-shared float maxima[32];
+shared uint maxima[32];
 shared int sums[64];
+
+// a / b for positive numbers with a quotient that is normal, to the nearest, ties to even, as C++
+// has it: a device's own division may be off by 2.5 units in the last place, and values next to a
+// tie would be rounded otherwise than on the CPU.
+float divide(float a, float b) {
+  const uint a_bits = floatBitsToUint(a), b_bits = floatBitsToUint(b);
+  const uint m = (a_bits & 0x7fffffu) | 0x800000u, n = (b_bits & 0x7fffffu) | 0x800000u;
+  // The quotient's 24 bits and what is left, which is small: its low 32 bits are all of it.
+  const uint shift = m < n ? 24u : 23u;
+  uint quotient = uint(float(m) / float(n) * float(1u << shift));
+  int rest = int((m << shift) - quotient * n);
+  [[unroll]] for (uint i = 0; i < 6; ++i) {
+    const int step = rest < 0 ? -1 : rest >= int(n) ? 1 : 0;
+    quotient += uint(step);
+    rest -= step * int(n);
+  }
+  quotient += uint(2 * rest + int(quotient & 1u) > int(n));
+  // The leading one counts in the exponent.
+  return uintBitsToFloat(((a_bits >> 23) - (b_bits >> 23) + 149u - shift << 23) + quotient);
+}
 
 void main() {
   const uint i = gl_LocalInvocationID.x;
@@ -27,23 +47,28 @@ void main() {
   const uint count = min(kBlock, push.columns - begin);  // of which each invocation takes fours
   const uint64_t x = push.x + (uint64_t(token) * push.x_stride + begin) * 4;
   const uint64_t q = push.q + uint64_t(token) * push.q_stride + begin;
-  float most = 0.0;
+  // Magnitudes order as their bits do, with infinity above all numbers and NaN above it.
+  uint largest = 0u;
   for (uint four = i; four * 4 < count; four += 32) {
-    const vec4 v = abs(Vec4s(x).v[four]);
-    most = max(most, max(max(v.x, v.y), max(v.z, v.w)));
+    const uvec4 v = floatBitsToUint(Vec4s(x).v[four]) & 0x7fffffffu;
+    largest = max(largest, max(max(v.x, v.y), max(v.z, v.w)));
   }
-  maxima[i] = most;
+  maxima[i] = largest;
   barrier();
   for (uint step = 16; step > 0; step /= 2) {
     if (i < step) maxima[i] = max(maxima[i], maxima[i + step]);
     barrier();
   }
-  most = maxima[0];
-  // A subnormal maximum would make the reciprocal infinite; it is as good as zero.
-  const float inverse = most > 1e-35 ? 127.0 / most : 0.0;
-  const float scale = inverse > 0.0 ? most / 127.0 : 0.0;
+  largest = maxima[0];
+  // A subnormal maximum would make the reciprocal infinite; it is as good as zero. A block that is
+  // not finite becomes NaN.
+  const bool finite = largest < 0x7f800000u;
+  const float most = uintBitsToFloat(finite ? largest : 0u);
+  const bool zero = !(most > 1e-35);
+  const float inverse = zero ? 0.0 : divide(127.0, most);
+  const float scale = !finite ? uintBitsToFloat(0x7fc00000u) : zero ? 0.0 : divide(most, 127.0);
   for (uint four = i; four * 4 < count; four += 32) {
-    const ivec4 r = ivec4(roundEven(Vec4s(x).v[four] * inverse));
+    const ivec4 r = finite ? ivec4(roundEven(Vec4s(x).v[four] * inverse)) : ivec4(0);
     Uints(q).v[four] = uint(r.x & 255) | uint(r.y & 255) << 8 | uint(r.z & 255) << 16 |
                        uint(r.w & 255) << 24;
     sums[four] = r.x + r.y + r.z + r.w;

@@ -47,7 +47,7 @@ struct RoundPush {
 };
 struct EmbedPush {
   std::uint64_t weights, ids, x, tables;
-  std::uint32_t columns, row_bytes, first_row, rows;
+  std::uint32_t columns, x_stride, row_bytes, first_row, rows;
   float scale;
 };
 
@@ -194,7 +194,7 @@ void Products::embed(Recording& recording, const DeviceMatrix& matrix, std::uint
   using namespace products_detail;
   for (const MatrixPart& part : matrix.parts)
     recording.dispatch(device_.pipeline(shader("embed", matrix.type), {64}),
-                       EmbedPush{part.address, ids, x.address, tables_, matrix.columns,
+                       EmbedPush{part.address, ids, x.address, tables_, matrix.columns, x.stride,
                                  matrix.row_bytes, part.first_row, part.rows, matrix.scale},
                        x.rows);
 }
