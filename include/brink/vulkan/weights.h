@@ -42,10 +42,15 @@ struct DeviceExperts {
 
 /// Copies host memory into buffers of the device, packed: buffers of at most kChunk bytes are
 /// filled one after the other. Where the host sees the device's memory it writes there; otherwise
-/// through two staging buffers in turn, so that the model is never twice in host memory.
+/// through a staging buffer, so that the model is never twice in host memory.
 class Uploader {
  public:
-  explicit Uploader(Device& device);
+  struct Options {
+    std::uint64_t largest_buffer = ~std::uint64_t{0};  ///< bytes, if the device allows as many
+    bool stage = false;  ///< through staging buffers even where the host sees the device's memory
+  };
+  explicit Uploader(Device& device) : Uploader(device, Options{}) {}
+  Uploader(Device& device, const Options& options);
 
   /// The same data is uploaded once, however often it is asked for.
   DeviceMatrix matrix(const WeightMatrix& matrix);
@@ -69,6 +74,7 @@ class Uploader {
 
   Device& device_;
   std::uint64_t limit_;  // of one buffer
+  bool stage_;
   std::vector<Buffer> buffers_;
   std::uint64_t used_ = 0;  // of the last one
   Buffer staging_;

@@ -12,26 +12,30 @@
 
 namespace brink::vulkan {
 
-Uploader::Uploader(Device& device)
+Uploader::Uploader(Device& device, const Options& options)
     : device_(device),
-      limit_(device.info().largest_buffer / kAlignment * kAlignment),
+      limit_(std::min(device.info().largest_buffer, options.largest_buffer) / kAlignment *
+             kAlignment),
+      stage_(options.stage),
       recording_(device) {}
 
 // Room of `bytes` in the last buffer or a new one; its offset there.
 std::uint64_t Uploader::place(std::uint64_t bytes) {
+  // Shaders read whole words, of which only the first bytes may be weights.
+  bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   if (buffers_.empty() || used_ + bytes > buffers_.back().size()) {
     const std::uint64_t size = std::max(bytes, std::min(kChunk, limit_));
     buffers_.push_back(device_.allocate(size, Memory::kDevice, "weights"));
     used_ = 0;
   }
   const std::uint64_t offset = used_;
-  used_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  used_ += bytes;
   return offset;
 }
 
 void Uploader::write(std::uint64_t offset, std::span<const std::byte> data) {
   const Buffer& to = buffers_.back();
-  if (to.mapped() != nullptr) {
+  if (to.mapped() != nullptr && !stage_) {
     std::memcpy(to.mapped() + offset, data.data(), data.size());
     return;
   }
