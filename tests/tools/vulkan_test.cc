@@ -40,6 +40,12 @@ TEST_F(VulkanToolTest, WithoutADriverEachToolSaysSo) {
   }
 }
 
+TEST_F(VulkanToolTest, TheCpuNeedsNoDriver) {
+  const std::string model = tiny_model();
+  EXPECT_EQ(run("qrun -m '" + model + "' -p Hello -n 1", kNoDriver).exit_code, 0);
+  EXPECT_EQ(run("qinfo '" + model + "'", kNoDriver).exit_code, 0);
+}
+
 TEST_F(VulkanToolTest, UnknownDevicesAreNamed) {
   BRINK_REQUIRE_VULKAN();
   for (const char* device : {"99", "'no such device'"}) {
