@@ -207,6 +207,27 @@ TEST_P(VulkanUploader, CutsMatricesThatAreLargerThanABuffer) {
   }
 }
 
+TEST_P(VulkanUploader, TypesWithoutShadersAreDecodedOnTheHost) {
+  std::mt19937_64 random(3);
+  constexpr std::size_t kRows = 7, kColumns = 33;
+  std::vector<double> doubles(kRows * kColumns);
+  std::vector<std::int32_t> integers(doubles.size());
+  for (double& v : doubles) v = std::normal_distribution<double>()(random);
+  for (std::int32_t& v : integers) v = static_cast<std::int32_t>(random());
+  const auto check = [&](TensorType type, const auto& source) {
+    Uploader uploader(device(), options());
+    const vulkan::DeviceMatrix matrix = uploader.matrix(
+        {reinterpret_cast<const std::uint8_t*>(source.data()), type, kRows, kColumns, 1.0f});
+    const std::vector<Buffer> buffers = uploader.finish();
+    EXPECT_EQ(matrix.type, TensorType::kF32);
+    std::vector<float> expected;
+    for (const auto v : source) expected.push_back(static_cast<float>(v));
+    EXPECT_EQ(decoded(matrix, 0), expected) << format_of(type).name;
+  };
+  check(TensorType::kF64, doubles);
+  check(TensorType::kI32, integers);
+}
+
 // More than the staging buffer holds, by a few bytes that fill no word.
 TEST_P(VulkanUploader, BytesArriveAsTheyAre) {
   std::mt19937_64 random(2);

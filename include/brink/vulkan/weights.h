@@ -64,6 +64,7 @@ class Uploader {
   std::vector<Buffer> finish();
 
  private:
+  DeviceMatrix upload(const WeightMatrix& matrix);
   std::uint64_t place(std::uint64_t bytes);
   void write(std::uint64_t offset, std::span<const std::byte> data);
 

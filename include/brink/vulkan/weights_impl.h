@@ -68,6 +68,23 @@ DeviceMatrix Uploader::matrix(const WeightMatrix& matrix) {
     same.scale = matrix.scale;
     return same;
   }
+  // Integers and F64 have no shaders of their own: nobody asks them to be fast.
+  if (find_shader("matvec." + std::string(format_of(matrix.type).name)).empty()) {
+    std::vector<float> values(matrix.rows * matrix.columns);
+    format_of(matrix.type).decode(matrix.data, values.data(), values.size());
+    WeightMatrix decoded = matrix;
+    decoded.data = reinterpret_cast<const std::uint8_t*>(values.data());
+    decoded.type = TensorType::kF32;
+    const DeviceMatrix result = upload(decoded);
+    known_.emplace(matrix.data, result);
+    return result;
+  }
+  const DeviceMatrix result = upload(matrix);
+  known_.emplace(matrix.data, result);
+  return result;
+}
+
+DeviceMatrix Uploader::upload(const WeightMatrix& matrix) {
   const std::uint64_t row_bytes = matrix.bytes_per_row();
   constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
   if (row_bytes > limit_ || row_bytes > kMost || matrix.rows > kMost || matrix.columns > kMost)
@@ -80,17 +97,13 @@ DeviceMatrix Uploader::matrix(const WeightMatrix& matrix) {
   result.columns = static_cast<std::uint32_t>(matrix.columns);
   result.row_bytes = static_cast<std::uint32_t>(row_bytes);
   result.scale = matrix.scale;
-  // Parts start at rows whose bytes are aligned.
-  std::uint64_t most = limit_ / row_bytes;
-  if (most < matrix.rows) most = most / kAlignment * kAlignment;
-  if (most == 0) most = limit_ / row_bytes;
+  const std::uint64_t most = limit_ / row_bytes;
   for (std::uint64_t row = 0; row < matrix.rows; row += most) {
     const std::uint64_t rows = std::min<std::uint64_t>(most, matrix.rows - row);
     const std::span<const std::uint8_t> data(matrix.data + row * row_bytes, rows * row_bytes);
     result.parts.push_back({bytes(std::as_bytes(data)), static_cast<std::uint32_t>(row),
                             static_cast<std::uint32_t>(rows)});
   }
-  known_.emplace(matrix.data, result);
   return result;
 }
 
