@@ -56,7 +56,8 @@ void main() {
   float chosen = 0.0;
   for (uint rank = gl_LocalInvocationID.x; rank < used; rank += size) chosen += by_rank[rank];
   chosen = workgroup_sum(chosen);
-  const float factor = scale / (normalize != 0 ? chosen : all);
+  // A NaN makes all weights NaN, as in any softmax: it may be among those not chosen.
+  const float factor = scale / (normalize != 0 && !is_nan(all) ? chosen : all);
   for (uint rank = gl_LocalInvocationID.x; rank < used; rank += size) {
     Floats(weights).v[gl_WorkGroupID.x * used + rank] = by_rank[rank] * factor;
   }

@@ -10,23 +10,10 @@
 #include "brink/core/error.h"
 #include "brink/vulkan/backend_class.h"
 #include "brink/vulkan/format_tables.h"
+#include "brink/vulkan/push.h"
 
 namespace brink::vulkan {
 namespace backend_detail {
-
-struct NormPush {
-  std::uint64_t x, residual, bias, weight, norm;
-  std::uint32_t width;
-  float eps;
-};
-struct BiasPush {
-  std::uint64_t x, bias;
-  std::uint32_t width;
-};
-struct SwigluPush {
-  std::uint64_t gate, up, gate_bias, up_bias;
-  std::uint32_t width;
-};
 
 inline constexpr std::uint32_t kLocal = 256;  // invocations of a workgroup of row operations
 
@@ -195,12 +182,11 @@ void VulkanBackend::embed() {
 }
 
 void VulkanBackend::norm(std::uint64_t weight) {
-  recording_.dispatch(
-      device_->pipeline("rms_norm", {backend_detail::kLocal}),
-      backend_detail::NormPush{x_.address(), residual_waits_ ? out_.address() : 0,
+  recording_.dispatch(device_->pipeline("rms_norm", {backend_detail::kLocal}),
+                      NormPush{x_.address(), residual_waits_ ? out_.address() : 0,
                                residual_waits_ ? residual_bias_ : 0, weight, norm_.address(),
                                backend_detail::u32(config_.embedding), config_.norm_epsilon},
-      rows());
+                      rows());
   recording_.barrier();
   residual_waits_ = false;
 }

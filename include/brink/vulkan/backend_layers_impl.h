@@ -9,38 +9,10 @@
 
 #include "brink/vulkan/backend_class.h"
 #include "brink/vulkan/backend_impl.h"
+#include "brink/vulkan/push.h"
 
 namespace brink::vulkan {
 namespace backend_detail {
-
-struct HeadsPush {
-  std::uint64_t q, k, v, q_bias, k_bias, v_bias, q_norm, k_norm, cos_sin, places, pages, pool;
-  std::uint32_t page_bytes, k_offset, v_offset, heads, kv_heads;
-  float eps;
-};
-struct AttentionPush {
-  std::uint64_t q, out, places, pages, pool, stats, partials;
-  std::uint32_t page_bytes, k_offset, v_offset, heads, kv_heads;
-  float scale;
-};
-struct CombinePush {
-  std::uint64_t stats, partials, out;
-  std::uint32_t splits, v_dim;
-};
-struct PromptPush {
-  std::uint64_t q, out, places, pages, pool, tiles;
-  std::uint32_t page_bytes, k_offset, v_offset, heads, kv_heads;
-  float scale;
-};
-struct RoutePush {
-  std::uint64_t logits, ids, weights;
-  std::uint32_t used, normalize;
-  float scale;
-};
-struct ExpertCombinePush {
-  std::uint64_t x, y, weights, shared_gate, shared_y;
-  std::uint32_t width, used;
-};
 
 inline std::uint32_t heads_together(std::uint32_t group) {
   std::uint32_t heads = std::min(group, kMostHeads);
