@@ -106,13 +106,26 @@ void stage_values(uint64_t page_values, uint first, uint count) {
   }
 }
 
-void add_values(uint first, uint count, uint group, uint lane) {
-  for (uint t = 0; t < count; ++t) {
+// `base`: the position of the first of `count` staged rows; those that all four queries see need no
+// mask. A row that a query does not see must not be multiplied by 0: it may hold an infinity or NaN.
+void add_values(uint base, uint first, uint count, uvec4 positions, uint group, uint lane) {
+  const uint seen_by_all = min(max(positions.x + 1, base) - base, count);
+  const uint seen = min(max(positions.w + 1, base) - base, count);
+  for (uint t = 0; t < seen_by_all; ++t) {
     const vec4 weight = weights[(first + t) * kWeightStride + group];
     [[unroll]] for (uint c = 0; c < kVQuadsALane; ++c) {
       // Past the last quad the sum is not used.
       const vec4 value = staged[t * kVQuads + min(lane + kLanes * c, kVQuads - 1)];
       [[unroll]] for (uint r = 0; r < 4; ++r) acc[4 * c + r] += weight[r] * value;
+    }
+  }
+  for (uint t = seen_by_all; t < seen; ++t) {  // three rows at most, on the diagonal
+    const vec4 weight = weights[(first + t) * kWeightStride + group];
+    [[unroll]] for (uint c = 0; c < kVQuadsALane; ++c) {
+      const vec4 value = staged[t * kVQuads + min(lane + kLanes * c, kVQuads - 1)];
+      [[unroll]] for (uint r = 0; r < 4; ++r) {
+        if (base + t <= positions[r]) acc[4 * c + r] += weight[r] * value;
+      }
     }
   }
 }
@@ -171,7 +184,7 @@ void main() {
       if (t > 0) barrier();
       stage_values(values, t, min(count - t, kVRows));
       barrier();
-      add_values(t, min(count - t, kVRows), group, lane);
+      add_values(first + t, t, min(count - t, kVRows), positions, group, lane);
     }
   }
 

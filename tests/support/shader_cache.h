@@ -149,38 +149,38 @@ class TestCache {
         }
   }
 
-  /// Attention of all rows in float64: [rows][heads][v_dim]. Zeros where all scores are minus
-  /// infinity.
+  /// Attention of all rows at their `places` in float64: [rows][heads][v_dim]. Zeros where all
+  /// scores are minus infinity.
   std::vector<double> attention(std::span<const float> q, float scale) const {
-    std::vector<double> result;
-    std::vector<double> k, v;  // of one KV head, for all query heads and rows that share it
-    std::vector<double> of_row(std::size_t{shape_.heads} * shape_.v_dim);
+    const std::size_t k_dim = shape_.k_dim, v_dim = shape_.v_dim;
     const u32 group = shape_.heads / shape_.kv_heads;
-    for (u32 row = 0; row < rows(); ++row) {
-      const u32 count = position(row) + 1;
-      for (u32 h = 0; h < shape_.heads; ++h) {
-        if (h % group == 0) {
-          decode(false, sequence_of(row), h / group, count, k);
-          decode(true, sequence_of(row), h / group, count, v);
+    std::vector<double> result(rows() * shape_.heads * v_dim);
+    std::vector<double> k, v, query(k_dim);
+    for (u32 kv_head = 0; kv_head < shape_.kv_heads; ++kv_head) {
+      for (u32 row = 0; row < rows(); ++row) {
+        if (row == 0 || sequence_of(row) != sequence_of(row - 1)) {
+          u32 last = row;  // rows of a sequence ascend
+          while (last + 1 < rows() && sequence_of(last + 1) == sequence_of(row)) ++last;
+          decode(false, sequence_of(row), kv_head, position(last) + 1, k);
+          decode(true, sequence_of(row), kv_head, position(last) + 1, v);
         }
-        const float* const query = &q[(std::size_t{row} * shape_.heads + h) * shape_.k_dim];
-        std::vector<double> scores(count);
-        for (u32 j = 0; j < count; ++j) {
-          for (u32 i = 0; i < shape_.k_dim; ++i)
-            scores[j] += static_cast<double>(query[i]) * k[std::size_t{j} * shape_.k_dim + i];
-          scores[j] *= static_cast<double>(scale);
+        for (u32 h = kv_head * group; h < (kv_head + 1) * group; ++h) {
+          const std::size_t at = std::size_t{row} * shape_.heads + h;
+          const std::span<const float> from = q.subspan(at * k_dim, k_dim);
+          query.assign(from.begin(), from.end());
+          std::vector<double> scores(position(row) + 1);
+          for (std::size_t j = 0; j < scores.size(); ++j)
+            scores[j] = static_cast<double>(scale) *
+                        std::inner_product(query.begin(), query.end(), &k[j * k_dim], 0.0);
+          if (*std::max_element(scores.begin(), scores.end()) ==
+              -std::numeric_limits<double>::infinity())
+            continue;
+          const std::vector<double> weights = reference::softmax(scores);
+          double* const out = &result[at * v_dim];
+          for (std::size_t j = 0; j < weights.size(); ++j)
+            for (std::size_t i = 0; i < v_dim; ++i) out[i] += weights[j] * v[j * v_dim + i];
         }
-        double* const out = &of_row[std::size_t{h} * shape_.v_dim];
-        std::fill_n(out, shape_.v_dim, 0.0);
-        if (*std::max_element(scores.begin(), scores.end()) ==
-            -std::numeric_limits<double>::infinity())
-          continue;
-        const std::vector<double> weights = reference::softmax(scores);
-        for (u32 j = 0; j < count; ++j)
-          for (u32 i = 0; i < shape_.v_dim; ++i)
-            out[i] += weights[j] * v[std::size_t{j} * shape_.v_dim + i];
       }
-      result.insert(result.end(), of_row.begin(), of_row.end());
     }
     return result;
   }
