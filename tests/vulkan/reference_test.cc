@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "brink/model/session.h"
+#include "tests/support/engine_logits.h"
 #include "tests/support/float64_model.h"
 #include "tests/support/npy.h"
 #include "tests/support/reference_data.h"
@@ -23,36 +23,11 @@ class VulkanModel : public ::testing::Test {
     BRINK_REQUIRE_REFERENCE_DATA();
     BRINK_REQUIRE_VULKAN();
     device_ = vulkan::Device::open();  // kept, so that all sessions share its pipelines
-    for (const char* folder : {"models", "quantized"})
-      for (const auto& entry : std::filesystem::directory_iterator(reference_data(folder))) {
-        std::string name = entry.path().string();
-        if (!name.ends_with(".logits.npy")) continue;
-        names_.push_back(name.substr(0, name.size() - std::string(".logits.npy").size()));
-      }
-    std::sort(names_.begin(), names_.end());
+    names_ = reference_models();
     ASSERT_EQ(names_.size(), 24u);
   }
   void TearDown() override {
     if (device_ != nullptr) expect_silent_validation(*device_);
-  }
-
-  static std::vector<float> many(const Model& model, std::span<const std::int32_t> tokens,
-                                 const SessionOptions& options) {
-    Session session(model, options);
-    const std::span<const float> logits = session.feed(tokens, Logits::kAll);
-    return {logits.begin(), logits.end()};
-  }
-
-  // Tokens one at a time: matrix-vector shaders, a recording that is replayed.
-  static std::vector<float> few(const Model& model, std::span<const std::int32_t> tokens,
-                                const SessionOptions& options) {
-    Session session(model, options);
-    std::vector<float> all;
-    for (const std::int32_t& token : tokens) {
-      const std::span<const float> logits = session.feed({&token, 1});
-      all.insert(all.end(), logits.begin(), logits.end());
-    }
-    return all;
   }
 
   std::shared_ptr<vulkan::Device> device_;
@@ -64,8 +39,6 @@ SessionOptions options_of(BackendKind backend, Activations activations, KvType k
       .context = 1024, .activations = activations, .kv_type = kv, .threads = 2, .backend = backend};
 }
 
-std::string label(const std::string& path) { return std::filesystem::path(path).filename(); }
-
 // What must hold is 1e-3; sums in f32 measure 3e-7 to 1e-6, so that anything above 1e-5 is a
 // mistake, not rounding.
 TEST_F(VulkanModel, F32ActivationsMatchEveryReference) {
@@ -76,9 +49,11 @@ TEST_F(VulkanModel, F32ActivationsMatchEveryReference) {
     const auto expected = read_npy<float>(name + ".logits.npy");
     const SessionOptions options =
         options_of(BackendKind::kVulkan, Activations::kF32, KvType::kF32);
-    const double of_many = relative_distance(many(model, tokens.values, options), expected.values);
+    const double of_many =
+        relative_distance(engine_logits(model, tokens.values, options), expected.values);
     const std::size_t count = std::min<std::size_t>(tokens.values.size(), 12);
-    const std::vector<float> first = few(model, std::span(tokens.values).first(count), options);
+    const std::vector<float> first =
+        engine_logits_one_by_one(model, std::span(tokens.values).first(count), options);
     const double of_few = relative_distance(first, std::span(expected.values).first(first.size()));
     EXPECT_LT(of_many, 1e-5) << label(name);
     EXPECT_LT(of_few, 1e-5) << label(name);
@@ -96,13 +71,15 @@ TEST_F(VulkanModel, Q8ActivationsCostNoMoreThanOnTheCpu) {
     const auto expected = read_npy<float>(name + ".logits.npy");
     const SessionOptions gpu = options_of(BackendKind::kVulkan, Activations::kQ8, KvType::kF32);
     const SessionOptions cpu = options_of(BackendKind::kCpu, Activations::kQ8, KvType::kF32);
-    const double of_cpu = relative_distance(many(model, tokens.values, cpu), expected.values);
-    const double of_many = relative_distance(many(model, tokens.values, gpu), expected.values);
+    const double of_cpu =
+        relative_distance(engine_logits(model, tokens.values, cpu), expected.values);
+    const double of_many =
+        relative_distance(engine_logits(model, tokens.values, gpu), expected.values);
     const std::size_t count = std::min<std::size_t>(tokens.values.size(), 12);
     const std::span<const std::int32_t> ids = std::span(tokens.values).first(count);
-    const std::vector<float> rows = few(model, ids, gpu);
+    const std::vector<float> rows = engine_logits_one_by_one(model, ids, gpu);
     const std::span<const float> truth = std::span(expected.values).first(rows.size());
-    const double few_of_cpu = relative_distance(few(model, ids, cpu), truth);
+    const double few_of_cpu = relative_distance(engine_logits_one_by_one(model, ids, cpu), truth);
     const double of_few = relative_distance(rows, truth);
     EXPECT_LE(of_many, 1.1 * of_cpu) << label(name);
     EXPECT_LE(of_few, 1.1 * few_of_cpu) << label(name);
@@ -120,7 +97,7 @@ TEST_F(VulkanModel, Bf16ActivationsCostNoMoreThanOnTheCpu) {
     const auto expected = read_npy<float>(name + ".logits.npy");
     const auto distance = [&](BackendKind backend) {
       const SessionOptions options = options_of(backend, Activations::kBf16, KvType::kF32);
-      return relative_distance(many(model, tokens.values, options), expected.values);
+      return relative_distance(engine_logits(model, tokens.values, options), expected.values);
     };
     const double of_vulkan = distance(BackendKind::kVulkan);
     const double of_cpu = distance(BackendKind::kCpu);
@@ -140,8 +117,9 @@ TEST_F(VulkanModel, KvTypesCostNoMoreThanTheStatedRounding) {
       const Vector exact = reference.logits(tokens.values, {});
       const double simulated = relative_distance(reference.logits(tokens.values, rounding), exact);
       const SessionOptions options = options_of(BackendKind::kVulkan, Activations::kF32, kv);
-      const double of_many = relative_distance(many(model, tokens.values, options), exact);
-      const double of_few = relative_distance(few(model, tokens.values, options), exact);
+      const double of_many = relative_distance(engine_logits(model, tokens.values, options), exact);
+      const double of_few =
+          relative_distance(engine_logits_one_by_one(model, tokens.values, options), exact);
       EXPECT_LE(of_many, 1.1 * simulated) << name;
       EXPECT_LE(of_few, 1.1 * simulated) << name;
       EXPECT_GT(of_many, 0.5 * simulated) << name << ": not rounded at all?";
@@ -157,7 +135,7 @@ TEST_F(VulkanModel, SequencesDoNotDisturbEachOther) {
   const std::span<const std::int32_t> tokens(file.values);
   ASSERT_GE(tokens.size(), 40u);
   SessionOptions options = options_of(BackendKind::kVulkan, Activations::kF32, KvType::kF16);
-  const std::vector<float> alone = many(model, tokens.first(40), options);
+  const std::vector<float> alone = engine_logits(model, tokens.first(40), options);
   options.sequences = 3;
   Session session(model, options);
   const std::size_t vocabulary = model.config().vocabulary;

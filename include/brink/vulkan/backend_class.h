@@ -106,7 +106,11 @@ class VulkanBackend final : public Backend {
   bool residual_waits_ = false;
   std::uint64_t residual_bias_ = 0;
   std::uint32_t splits_ = 1;  // attention of single tokens: parts of the context
-  std::uint32_t tiles_ = 0;   // attention of prompts: tiles of queries
+  struct RowRun {
+    std::uint32_t first, count;
+  };
+  std::vector<RowRun> singles_;  // rows that are the only one of their sequence
+  std::uint32_t tiles_ = 0;      // attention of prompts: tiles of queries
 };
 
 }  // namespace brink::vulkan

@@ -42,6 +42,12 @@ VulkanBackend::VulkanBackend(const Config& config, const Weights& weights,
   if (options.batch * std::max<std::size_t>(1, config.experts_used) > kMostRows)
     throw Error("a batch of " + std::to_string(options.batch) +
                 " tokens is too large for the Vulkan backend");
+  for (const std::size_t length : {config.key_length, config.value_length})
+    if (length % 8 != 0 || length > 512)
+      throw Error(
+          "the Vulkan backend needs heads of a multiple of 8 values, at most 512; this "
+          "model's have " +
+          std::to_string(length));
   upload(weights);
   allocate();
   recording_ = Recording(*device_);

@@ -47,16 +47,23 @@ void VulkanBackend::project_heads(std::size_t layer) {
   recording_.barrier();
 }
 
-// Tiles of the rows of sequences with several tokens. Those with one go to attention.comp.
+// Sequences with several tokens are cut into tiles of queries; those with one are gathered in runs.
 void VulkanBackend::plan_attention() {
+  using namespace backend_detail;
   auto* tiles = reinterpret_cast<std::uint32_t*>(step_host_.mapped() + step_layout_.tiles);
   tiles_ = 0;
+  singles_.clear();
   for (const BatchSequence& sequence : batch_.sequences) {
-    if (sequence.count == 1) continue;
-    for (std::size_t i = 0; i < sequence.count; i += backend_detail::kTileQueries) {
-      tiles[2 * tiles_] = backend_detail::u32(sequence.first + i);
-      tiles[2 * tiles_ + 1] = backend_detail::u32(
-          std::min<std::size_t>(backend_detail::kTileQueries, sequence.count - i));
+    const std::uint32_t first = u32(sequence.first), count = u32(sequence.count);
+    if (count == 1) {
+      if (singles_.empty() || singles_.back().first + singles_.back().count != first)
+        singles_.push_back({first, 0});
+      ++singles_.back().count;
+      continue;
+    }
+    for (std::uint32_t i = 0; i < count; i += kTileQueries) {
+      tiles[2 * tiles_] = first + i;
+      tiles[2 * tiles_ + 1] = std::min(kTileQueries, count - i);
       ++tiles_;
     }
   }
@@ -80,52 +87,30 @@ void VulkanBackend::attend(std::size_t layer) {
                    step_.address() + step_layout_.tiles, u32(layout_.page), k_offset, v_offset,
                    heads, kv_heads, config_.attention_scale},
         heads, tiles_);
-  // Runs of rows that are single tokens of their sequences.
   const std::uint32_t together = heads_together(heads / kv_heads);
   const Pipeline& single =
       device_->pipeline("attention", {kAttentionLocal, k_dim, v_dim, kv_type, together, kTileKeys});
-  const std::uint64_t result_bytes = std::uint64_t{heads} * splits_ * sizeof(float);
-  const auto offset = [](std::size_t row, std::uint64_t bytes) { return row * bytes; };
-  bool split = false;
-  for (std::size_t s = 0; s < batch_.sequences.size();) {
-    std::size_t end = s;
-    while (end < batch_.sequences.size() && batch_.sequences[end].count == 1) ++end;
-    if (end == s) {
-      ++s;
-      continue;
-    }
-    const std::size_t row = batch_.sequences[s].first;
+  const std::uint64_t q_row = std::uint64_t{heads} * k_dim * sizeof(float);
+  const std::uint64_t out_row = std::uint64_t{heads} * v_dim * sizeof(float);
+  const std::uint64_t stats_row = std::uint64_t{heads} * splits_ * 2 * sizeof(float);
+  const std::uint64_t partials_row = out_row * splits_;
+  for (const RowRun& run : singles_)
     recording_.dispatch(
         single,
-        AttentionPush{q_.address() + offset(row, std::uint64_t{heads} * k_dim * 4),
-                      attention_.address() + offset(row, std::uint64_t{heads} * v_dim * 4),
-                      places + offset(row, 8), pages, kv_.address(),
-                      stats_.address() + offset(row, 2 * result_bytes),
-                      partials_.address() + offset(row, v_dim * result_bytes), u32(layout_.page),
-                      k_offset, v_offset, heads, kv_heads, config_.attention_scale},
-        splits_, heads / together, u32(end - s));
-    split = splits_ > 1;
-    s = end;
-  }
+        AttentionPush{q_.address() + run.first * q_row, attention_.address() + run.first * out_row,
+                      places + run.first * std::uint64_t{8}, pages, kv_.address(),
+                      stats_.address() + run.first * stats_row,
+                      partials_.address() + run.first * partials_row, u32(layout_.page), k_offset,
+                      v_offset, heads, kv_heads, config_.attention_scale},
+        splits_, heads / together, run.count);
   recording_.barrier();
-  if (!split) return;
-  for (std::size_t s = 0; s < batch_.sequences.size();) {
-    std::size_t end = s;
-    while (end < batch_.sequences.size() && batch_.sequences[end].count == 1) ++end;
-    if (end == s) {
-      ++s;
-      continue;
-    }
-    const std::size_t row = batch_.sequences[s].first;
-    recording_.dispatch(
-        device_->pipeline("attention_combine", {32}),
-        CombinePush{stats_.address() + offset(row, 2 * result_bytes),
-                    partials_.address() + offset(row, v_dim * result_bytes),
-                    attention_.address() + offset(row, std::uint64_t{heads} * v_dim * 4), splits_,
-                    v_dim},
-        heads, u32(end - s));
-    s = end;
-  }
+  if (splits_ == 1 || singles_.empty()) return;
+  for (const RowRun& run : singles_)
+    recording_.dispatch(device_->pipeline("attention_combine", {32}),
+                        CombinePush{stats_.address() + run.first * stats_row,
+                                    partials_.address() + run.first * partials_row,
+                                    attention_.address() + run.first * out_row, splits_, v_dim},
+                        heads, run.count);
   recording_.barrier();
 }
 
