@@ -42,6 +42,14 @@ vec4 load_row4(uint64_t row, uint i, uint width) {
   return value;
 }
 
+// The same for four values that the row has, where it is known beforehand whether rows start at
+// multiples of 16 bytes: pass a specialization constant.
+vec4 load_group4(uint64_t row, uint i, bool aligned) {
+  if (aligned) return Vec4s(row).v[i];
+  Floats values = Floats(row + 16 * i);
+  return vec4(values.v[0], values.v[1], values.v[2], values.v[3]);
+}
+
 void store_row4(uint64_t row, uint i, uint width, vec4 value) {
   if (width % 4 == 0) {
     Vec4s(row).v[i] = value;

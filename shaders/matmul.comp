@@ -7,7 +7,6 @@
 #include "common.glsl"
 #include "formats/format.glsl"
 
-
 layout(push_constant, std430) uniform Push {
   uint64_t weights;  // [rows][row_bytes]
   uint64_t x;        // [tokens][x_stride] f32
@@ -21,6 +20,8 @@ layout(push_constant, std430) uniform Push {
   uint tokens;
   float scale;
 } push;
+
+layout(constant_id = 1) const bool kAligned = true;  // x_stride is a multiple of 4
 
 const uint kTile = 64, kDepth = 32;
 // Values of one k lie together; a row is longer by four, which keeps the invocations that write
@@ -40,52 +41,52 @@ void main() {
   const uint64_t x_row = push.x + uint64_t(token) * push.x_stride * 4;
   const uint r4 = i % 16 * 4, t4 = i / 16 * 4;
   float sums[4][4];
-  for (uint r = 0; r < 4; ++r)
-    for (uint t = 0; t < 4; ++t) sums[r][t] = 0.0;
+  [[unroll]] for (uint r = 0; r < 4; ++r)
+    [[unroll]] for (uint t = 0; t < 4; ++t) sums[r][t] = 0.0;
 
   for (uint k0 = 0; k0 < push.columns; k0 += kDepth) {
     const uint g = k0 / 16 + half_of;
     const uint k = half_of * 16;
     float v[16];
-    for (uint j = 0; j < 16; ++j) v[j] = 0.0;
+    [[unroll]] for (uint j = 0; j < 16; ++j) v[j] = 0.0;
     if (i < 128) {
       if (g * 16 + 16 <= push.columns)
         values16(w_row + g / (kBlockValues / 16) * kBlockBytes, g % (kBlockValues / 16), v);
 #if !BRINK_INT8_GROUPS
       else
-        for (uint j = 0; j < 16; ++j)
+        [[unroll]] for (uint j = 0; j < 16; ++j)
           if (g * 16 + j < push.columns) v[j] = value1(w_row + g * kBlockBytes, j);
 #endif
-      for (uint j = 0; j < 16; ++j) a[k + j][line] = v[j];
+      [[unroll]] for (uint j = 0; j < 16; ++j) a[k + j][line] = v[j];
     } else {
       if (g * 16 + 16 <= push.columns) {
-        for (uint j = 0; j < 4; ++j) {
-          const vec4 four = load_row4(x_row, g * 4 + j, push.x_stride);
+        [[unroll]] for (uint j = 0; j < 4; ++j) {
+          const vec4 four = load_group4(x_row, g * 4 + j, kAligned);
           v[4 * j] = four.x;
           v[4 * j + 1] = four.y;
           v[4 * j + 2] = four.z;
           v[4 * j + 3] = four.w;
         }
       } else {
-        for (uint j = 0; j < 16; ++j)
+        [[unroll]] for (uint j = 0; j < 16; ++j)
           if (g * 16 + j < push.columns) v[j] = Floats(x_row).v[g * 16 + j];
       }
-      for (uint j = 0; j < 16; ++j) b[k + j][line] = v[j];
+      [[unroll]] for (uint j = 0; j < 16; ++j) b[k + j][line] = v[j];
     }
     barrier();
     for (uint d = 0; d < kDepth; ++d) {
       float av[4], bv[4];
-      for (uint j = 0; j < 4; ++j) av[j] = a[d][r4 + j];
-      for (uint j = 0; j < 4; ++j) bv[j] = b[d][t4 + j];
-      for (uint r = 0; r < 4; ++r)
-        for (uint t = 0; t < 4; ++t) sums[r][t] = fma(av[r], bv[t], sums[r][t]);
+      [[unroll]] for (uint j = 0; j < 4; ++j) av[j] = a[d][r4 + j];
+      [[unroll]] for (uint j = 0; j < 4; ++j) bv[j] = b[d][t4 + j];
+      [[unroll]] for (uint r = 0; r < 4; ++r)
+        [[unroll]] for (uint t = 0; t < 4; ++t) sums[r][t] = fma(av[r], bv[t], sums[r][t]);
     }
     barrier();
   }
-  for (uint t = 0; t < 4; ++t) {
+  [[unroll]] for (uint t = 0; t < 4; ++t) {
     if (token0 + t4 + t >= push.tokens) break;
     const uint64_t out_row = push.y + uint64_t(token0 + t4 + t) * push.y_stride * 4;
-    for (uint r = 0; r < 4; ++r)
+    [[unroll]] for (uint r = 0; r < 4; ++r)
       if (row0 + r4 + r < push.rows) Floats(out_row).v[row0 + r4 + r] = push.scale * sums[r][t];
   }
 }

@@ -6,7 +6,6 @@
 #include "dot_i8.glsl"
 #include "formats/format.glsl"
 
-
 layout(push_constant, std430) uniform Push {
   uint64_t weights;   // [rows][row_bytes]
   uint64_t x;         // [tokens][x_stride] int8
@@ -38,8 +37,8 @@ void main() {
   const uint64_t s_row = push.x_scales + token * (push.x_stride / 16) * 8;
   const uint r4 = i % 16 * 4, t4 = i / 16 * 4;
   float sums[4][4];
-  for (uint r = 0; r < 4; ++r)
-    for (uint t = 0; t < 4; ++t) sums[r][t] = 0.0;
+  [[unroll]] for (uint r = 0; r < 4; ++r)
+    [[unroll]] for (uint t = 0; t < 4; ++t) sums[r][t] = 0.0;
 
   const uint groups = push.columns / 16;
   for (uint g0 = 0; g0 < groups; g0 += 2) {
@@ -59,11 +58,11 @@ void main() {
       b_scales[half_of][line] = g < groups ? Vec2s(s_row).v[g] : vec2(0.0);
     }
     barrier();
-    for (uint h = 0; h < 2; ++h) {
-      for (uint t = 0; t < 4; ++t) {
+    [[unroll]] for (uint h = 0; h < 2; ++h) {
+      [[unroll]] for (uint t = 0; t < 4; ++t) {
         const uvec4 xq = b[h][t4 + t];
         const vec2 xs = b_scales[h][t4 + t];
-        for (uint r = 0; r < 4; ++r) {
+        [[unroll]] for (uint r = 0; r < 4; ++r) {
           const vec2 s = a_scales[h][r4 + r];
           const int dot = dot16_i8(a[h][r4 + r], xq);
           sums[r][t] = fma(s.x * xs.x, float(dot), fma(s.y, xs.y, sums[r][t]));
@@ -72,10 +71,10 @@ void main() {
     }
     barrier();
   }
-  for (uint t = 0; t < 4; ++t) {
+  [[unroll]] for (uint t = 0; t < 4; ++t) {
     if (token0 + t4 + t >= push.tokens) break;
     const uint64_t out_row = push.y + uint64_t(token0 + t4 + t) * push.y_stride * 4;
-    for (uint r = 0; r < 4; ++r)
+    [[unroll]] for (uint r = 0; r < 4; ++r)
       if (row0 + r4 + r < push.rows) Floats(out_row).v[row0 + r4 + r] = push.scale * sums[r][t];
   }
 }

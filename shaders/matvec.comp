@@ -13,6 +13,7 @@
 
 layout(constant_id = 1) const uint kTokens = 1;
 layout(constant_id = 2) const uint kRows = 2;
+layout(constant_id = 3) const bool kAligned = true;  // x_stride is a multiple of 4
 
 layout(push_constant, std430) uniform Push {
   uint64_t weights;  // [rows][row_bytes]
@@ -33,7 +34,8 @@ layout(push_constant, std430) uniform Push {
 } push;
 
 const uint kSums = kRows * kTokens;
-shared float partial[128 * 16];  // [subgroups][kSums]
+// [subgroups][kSums]; no subgroup has fewer than four invocations.
+shared float partial[gl_WorkGroupSize.x / 4 * kSums];
 
 void main() {
   const uint first = (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x) * kRows;
@@ -53,44 +55,43 @@ void main() {
   if (push.scales != 0) scale *= Floats(push.scales).v[Uints(push.ids).v[slot]];
 #endif
   float sums[kSums];
-  for (uint i = 0; i < kSums; ++i) sums[i] = 0.0;
+  [[unroll]] for (uint i = 0; i < kSums; ++i) sums[i] = 0.0;
 
   const uint groups = push.columns / 16;
   for (uint g = gl_LocalInvocationID.x; g < groups; g += gl_WorkGroupSize.x) {
     const uint block = g / (kBlockValues / 16), inner = g % (kBlockValues / 16);
     float w[kRows * 16];
-    for (uint r = 0; r < kRows; ++r) {
+    [[unroll]] for (uint r = 0; r < kRows; ++r) {
       // The last workgroup's missing rows repeat the last one.
       const uint row = min(first + r, push.rows - 1);
       float v[16];
       values16(weights + uint64_t(row) * push.row_bytes + block * kBlockBytes, inner, v);
-      for (uint i = 0; i < 16; ++i) w[r * 16 + i] = v[i];
+      [[unroll]] for (uint i = 0; i < 16; ++i) w[r * 16 + i] = v[i];
     }
-    for (uint t = 0; t < kTokens; ++t) {
+    [[unroll]] for (uint t = 0; t < kTokens; ++t) {
       const uint64_t at = row_address(x, min(t, push.tokens - 1), push.x_stride);
-      for (uint i = 0; i < 4; ++i) {
-        const vec4 v = load_row4(at, 4 * g + i, push.x_stride);
-        for (uint r = 0; r < kRows; ++r)
-          for (uint j = 0; j < 4; ++j)
+      [[unroll]] for (uint i = 0; i < 4; ++i) {
+        const vec4 v = load_group4(at, 4 * g + i, kAligned);
+        [[unroll]] for (uint r = 0; r < kRows; ++r)
+          [[unroll]] for (uint j = 0; j < 4; ++j)
             sums[r * kTokens + t] = fma(w[r * 16 + 4 * i + j], v[j], sums[r * kTokens + t]);
       }
     }
   }
 #if !BRINK_INT8_GROUPS
   // Rows of plain floats can have any width.
-  const uint rest = groups * 16 + gl_LocalInvocationID.x;
-  if (rest < push.columns && gl_LocalInvocationID.x < 16) {
-    for (uint r = 0; r < kRows; ++r) {
+  for (uint k = groups * 16 + gl_LocalInvocationID.x; k < push.columns; k += gl_WorkGroupSize.x) {
+    [[unroll]] for (uint r = 0; r < kRows; ++r) {
       const uint row = min(first + r, push.rows - 1);
       const uint64_t block = weights + uint64_t(row) * push.row_bytes + groups * kBlockBytes;
-      const float w = value1(block, gl_LocalInvocationID.x);
-      for (uint t = 0; t < kTokens; ++t)
+      const float w = value1(block, k - groups * 16);
+      [[unroll]] for (uint t = 0; t < kTokens; ++t)
         sums[r * kTokens + t] +=
-            w * Floats(row_address(x, min(t, push.tokens - 1), push.x_stride)).v[rest];
+            w * Floats(row_address(x, min(t, push.tokens - 1), push.x_stride)).v[k];
     }
   }
 #endif
-  for (uint i = 0; i < kSums; ++i) {
+  [[unroll]] for (uint i = 0; i < kSums; ++i) {
     const float sum = subgroupAdd(sums[i]);
     if (subgroupElect()) partial[gl_SubgroupID * kSums + i] = sum;
   }

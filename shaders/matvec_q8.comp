@@ -29,7 +29,8 @@ layout(push_constant, std430) uniform Push {
 } push;
 
 const uint kSums = kRows * kTokens;
-shared float partial[128 * 16];  // [subgroups][kSums]
+// [subgroups][kSums]; no subgroup has fewer than four invocations.
+shared float partial[gl_WorkGroupSize.x / 4 * kSums];
 
 void main() {
   const uint first = (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x) * kRows;
@@ -49,32 +50,32 @@ void main() {
   if (push.scales != 0) scale *= Floats(push.scales).v[Uints(push.ids).v[slot]];
 #endif
   float sums[kSums];
-  for (uint i = 0; i < kSums; ++i) sums[i] = 0.0;
+  [[unroll]] for (uint i = 0; i < kSums; ++i) sums[i] = 0.0;
 
   const uint groups = push.columns / 16;
   for (uint g = gl_LocalInvocationID.x; g < groups; g += gl_WorkGroupSize.x) {
     const uint block = g / (kBlockValues / 16), inner = g % (kBlockValues / 16);
     uvec4 q[kRows];
     vec2 scales[kRows];
-    for (uint r = 0; r < kRows; ++r) {
+    [[unroll]] for (uint r = 0; r < kRows; ++r) {
       const uint row = min(first + r, push.rows - 1);
       const uint64_t at = weights + uint64_t(row) * push.row_bytes + block * kBlockBytes;
       q[r] = quants16(at, inner);
       scales[r] = scale16(at, inner);
     }
-    for (uint t = 0; t < kTokens; ++t) {
+    [[unroll]] for (uint t = 0; t < kTokens; ++t) {
       const uint64_t row = x_row + min(t, push.tokens - 1);
       const uvec4 xq = Uvec4s(push.x + row * push.x_stride).v[g];
       // (scale, scale * sum of the 16 values)
       const vec2 xs = Vec2s(push.x_scales + row * (push.x_stride / 16) * 8).v[g];
-      for (uint r = 0; r < kRows; ++r) {
+      [[unroll]] for (uint r = 0; r < kRows; ++r) {
         const int dot = dot16_i8(q[r], xq);
         sums[r * kTokens + t] =
             fma(scales[r].x * xs.x, float(dot), fma(scales[r].y, xs.y, sums[r * kTokens + t]));
       }
     }
   }
-  for (uint i = 0; i < kSums; ++i) {
+  [[unroll]] for (uint i = 0; i < kSums; ++i) {
     const float sum = subgroupAdd(sums[i]);
     if (subgroupElect()) partial[gl_SubgroupID * kSums + i] = sum;
   }

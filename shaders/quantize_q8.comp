@@ -1,7 +1,8 @@
 // Rounds activations to int8 with one scale per kBlock values (32 or 256): scale = max|x| / 127, as
 // cpu/activations-inl.h does. Beside each group of 16 values stand the scale of its block and
 // scale * (sum of the 16 rounded values), which multiplies the offset of formats that have one.
-// One workgroup of 32 per block; the last block of a row may be shorter (columns is a multiple of 32).
+// One workgroup of 32 per block; the last block of a row may be shorter (columns is a multiple of
+// 32).
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"

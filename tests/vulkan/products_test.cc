@@ -212,6 +212,7 @@ TEST_P(VulkanProducts, AgreeWithFloat64) {
   const std::vector<u32> all_tokens = {1, 2, 3, 5, 8, 9, 64, 65, kMost};
   const std::vector<u32> few_tokens = {1, 2, 5, 8, 9, kMost};
   constexpr float kScale = 0.37f;
+  const auto own_shape = vulkan::MatvecShape::for_device(device().info());
   double worst[3] = {};
   for (const u32 columns : widths()) {
     std::mt19937_64 random(static_cast<std::uint64_t>(type()) * 1000 + columns);
@@ -226,23 +227,29 @@ TEST_P(VulkanProducts, AgreeWithFloat64) {
       // Each number of rows and tokens in turn, with outputs of its own.
       struct Case {
         vulkan::DeviceMatrix matrix;
+        vulkan::MatvecShape shape;
         u32 tokens, y, y_stride;
       };
       std::vector<Case> cases;
       u32 count = 0;
       const bool narrow = columns <= 256;
       for (const u32 rows : narrow ? all_rows : few_rows)
-        for (const u32 tokens : narrow ? all_tokens : few_tokens) {
-          cases.push_back({matrix.on_device, tokens, count, rows + 5});
-          cases.back().matrix.rows = cases.back().matrix.parts.front().rows = rows;
-          count += tokens * (rows + 5) + 3;
-        }
+        for (const u32 tokens : narrow ? all_tokens : few_tokens)
+          for (const bool gpu : {false, true}) {
+            // Tiles have one shape.
+            if (gpu && tokens > vulkan::Products::kMatvecRows) continue;
+            const auto shape = gpu ? vulkan::MatvecShape() : own_shape;
+            cases.push_back({matrix.on_device, shape, tokens, count, rows + 5});
+            cases.back().matrix.rows = cases.back().matrix.parts.front().rows = rows;
+            count += tokens * (rows + 5) + 3;
+          }
       const Buffer y = outputs(count);
       vulkan::Products all = products(form, kMost, stride);
       Recording recording(device());
       recording.begin();
       for (const Case& c : cases) {
         const vulkan::DeviceProduct product{&c.matrix, y.address() + c.y * 4, c.y_stride};
+        all.set_matvec_shape(c.shape);
         all.multiply(recording, {input.address(), stride, c.tokens}, columns, {&product, 1});
         recording.barrier();
       }

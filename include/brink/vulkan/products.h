@@ -35,6 +35,19 @@ struct ExpertProduct {
   std::uint64_t y = 0;  ///< [slots][rows] f32
 };
 
+/// How the matrix-vector shaders are cut.
+struct MatvecShape {
+  std::uint32_t local = 32;     ///< invocations of a workgroup, a power of two
+  std::uint32_t rows = 2;       ///< rows of weights that a workgroup makes, for up to 4 tokens
+  std::uint32_t many_rows = 1;  ///< the same for more
+
+  /// GPUs want many small workgroups with all sums in registers. A driver on the CPU runs the
+  /// subgroups of a workgroup one after the other and pays for each load: one subgroup, more rows.
+  static MatvecShape for_device(const DeviceInfo& info) {
+    return info.kind == "CPU" ? MatvecShape{info.subgroup, 4, 4} : MatvecShape{};
+  }
+};
+
 /// Few rows go through matrix-vector shaders, more through tiles. With Activations::kQ8 the input
 /// is rounded to int8 and multiplied in integers, as on the CPU; with kBf16 it is rounded to bf16
 /// and multiplied in f32.
@@ -43,7 +56,7 @@ class Products {
   /// Rows that still go through the matrix-vector shaders.
   static constexpr std::uint32_t kMatvecRows = 8;
 
-  /// `rows` and `columns` are the most that an input has.
+  /// `rows` and `columns` are the most that an input has, `columns` with what is between rows.
   Products(Device& device, Activations activations, std::uint64_t rows, std::uint64_t columns,
            std::uint64_t tables);
 
@@ -57,6 +70,9 @@ class Products {
   /// x[t] = row ids[t] of the matrix.
   void embed(Recording& recording, const DeviceMatrix& matrix, std::uint64_t ids, const Rows& x);
 
+  /// Another shape than the device's own, for tests.
+  void set_matvec_shape(const MatvecShape& shape) { shape_ = shape; }
+
  private:
   struct Input;
   // The form of x that products with weights of `type` take; records its making when it is not the
@@ -67,6 +83,7 @@ class Products {
   Device& device_;
   Activations activations_;
   std::uint64_t tables_;
+  MatvecShape shape_;
   Buffer q8_, scales_;  // int8 and (scale, scale * sum) of every 16
   Buffer rounded_;      // bf16 values, as f32
   Buffer scales256_, q8_256_;

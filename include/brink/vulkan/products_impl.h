@@ -68,7 +68,10 @@ struct Products::Input {
 
 Products::Products(Device& device, Activations activations, std::uint64_t rows,
                    std::uint64_t columns, std::uint64_t tables)
-    : device_(device), activations_(activations), tables_(tables) {
+    : device_(device),
+      activations_(activations),
+      tables_(tables),
+      shape_(MatvecShape::for_device(device.info())) {
   const std::uint64_t values = rows * ((columns + 31) / 32 * 32);
   if (activations == Activations::kQ8) {
     q8_ = device.allocate(values, Memory::kDevice, "rounded activations");
@@ -122,24 +125,24 @@ void Products::multiply(Recording& recording, const Rows& x, std::uint32_t colum
   for (const DeviceProduct& p : products) {
     const DeviceMatrix& w = *p.weights;
     const Input in = prepare(recording, x, columns, w.type, made);
+    const std::uint32_t aligned = in.stride % 4 == 0 ? 1 : 0;
     for (const MatrixPart& part : w.parts) {
       const std::uint64_t y = p.y + std::uint64_t{part.first_row} * 4;
       if (x.rows <= kMatvecRows) {
         std::uint32_t tokens = 1;
         while (tokens < x.rows) tokens *= 2;
-        const std::uint32_t rows = tokens > 4 ? 1 : 2;  // per workgroup; sums stay in registers
+        const std::uint32_t rows = tokens > 4 ? shape_.many_rows : shape_.rows;
         const std::uint32_t groups = ceil_div(part.rows, rows);
         const std::uint32_t gx = std::min(groups, kGrid), gy = ceil_div(groups, kGrid);
-        const std::uint32_t local = 32;
         if (in.q8)
           recording.dispatch(
-              device_.pipeline(shader("matvec_q8", w.type), {local, tokens, rows}),
+              device_.pipeline(shader("matvec_q8", w.type), {shape_.local, tokens, rows}),
               MatvecQ8Push{part.address, in.x, in.scales, y, tables_, 0, 0, 0, part.rows, w.columns,
                            w.row_bytes, in.stride, p.y_stride, x.rows, 1, w.scale},
               gx, gy);
         else
           recording.dispatch(
-              device_.pipeline(shader("matvec", w.type), {local, tokens, rows}),
+              device_.pipeline(shader("matvec", w.type), {shape_.local, tokens, rows, aligned}),
               MatvecPush{part.address, in.x, y, tables_, 0, 0, 0, part.rows, w.columns, w.row_bytes,
                          in.stride, p.y_stride, x.rows, 1, w.scale},
               gx, gy);
@@ -152,7 +155,7 @@ void Products::multiply(Recording& recording, const Rows& x, std::uint32_t colum
                            w.row_bytes, in.stride, p.y_stride, x.rows, w.scale},
               gx, gy);
         else
-          recording.dispatch(device_.pipeline(shader("matmul", w.type), {256}),
+          recording.dispatch(device_.pipeline(shader("matmul", w.type), {256, aligned}),
                              MatmulPush{part.address, in.x, y, tables_, part.rows, w.columns,
                                         w.row_bytes, in.stride, p.y_stride, x.rows, w.scale},
                              gx, gy);
@@ -169,23 +172,25 @@ void Products::multiply(Recording& recording, const Rows& x, std::uint32_t colum
   for (const ExpertProduct& p : products) {
     const DeviceMatrix& w = p.weights->all;
     const Input in = prepare(recording, x, columns, w.type, made);
-    const std::uint32_t rows = 2, local = 32;
+    const std::uint32_t aligned = in.stride % 4 == 0 ? 1 : 0;
+    const std::uint32_t rows = shape_.rows;
     const std::uint32_t groups = ceil_div(p.weights->rows, rows);
     if (groups > kGrid) throw Error("an expert has too many rows");
     const std::uint64_t address = w.parts.front().address;
     if (in.q8)
       recording.dispatch(
-          device_.pipeline(shader("matvec_q8_experts", w.type), {local, 1, rows}),
+          device_.pipeline(shader("matvec_q8_experts", w.type), {shape_.local, 1, rows}),
           MatvecQ8Push{address, in.x, in.scales, p.y, tables_, p.ids, p.weights->bytes(), p.scales,
                        p.weights->rows, w.columns, w.row_bytes, in.stride, p.weights->rows, 1,
                        p.slots_per_row, 1.0f},
           groups, 1, p.slots);
     else
-      recording.dispatch(device_.pipeline(shader("matvec_experts", w.type), {local, 1, rows}),
-                         MatvecPush{address, in.x, p.y, tables_, p.ids, p.weights->bytes(),
-                                    p.scales, p.weights->rows, w.columns, w.row_bytes, in.stride,
-                                    p.weights->rows, 1, p.slots_per_row, 1.0f},
-                         groups, 1, p.slots);
+      recording.dispatch(
+          device_.pipeline(shader("matvec_experts", w.type), {shape_.local, 1, rows, aligned}),
+          MatvecPush{address, in.x, p.y, tables_, p.ids, p.weights->bytes(), p.scales,
+                     p.weights->rows, w.columns, w.row_bytes, in.stride, p.weights->rows, 1,
+                     p.slots_per_row, 1.0f},
+          groups, 1, p.slots);
   }
 }
 
