@@ -30,8 +30,8 @@ macro(brink_add_shader name source)
   add_custom_command(
     OUTPUT "${spirv}"
     COMMAND "${BRINK_GLSLANG}" --quiet -V --target-env vulkan1.3 "-I${shaders}" ${definitions}
-            --depfile "${spirv}.d" -o "${spirv}.raw" "${source}"
-    COMMAND "${BRINK_SPIRV_OPT}" --target-env=vulkan1.3 -O "${spirv}.raw" -o "${spirv}"
+            --depfile "${spirv}.d" -o "${spirv}" "${source}"
+    COMMAND "${BRINK_SPIRV_OPT}" --target-env=vulkan1.3 -O "${spirv}" -o "${spirv}"
     COMMAND "${BRINK_SPIRV_VAL}" --target-env vulkan1.3 "${spirv}"
     DEPENDS "${source}"
     DEPFILE "${spirv}.d"
