@@ -154,7 +154,9 @@ void VulkanBackend::begin(const Batch& batch) {
   recorded_rows_ = 0;
   records_single_ = single;
   recording_.begin();
-  recording_.copy(step_host_, 0, step_, 0, step_layout_.bytes);
+  // Rotations come last: those of rows that there are not need not travel.
+  recording_.copy(step_host_, 0, step_, 0,
+                  step_layout_.rotations + rows_ * 2 * rope_.pairs() * sizeof(float));
   recording_.barrier();
 }
 
