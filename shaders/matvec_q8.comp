@@ -28,9 +28,7 @@ layout(push_constant, std430) uniform Push {
   float scale;
 } push;
 
-const uint kSums = kRows * kTokens;
-// [subgroups][kSums]; no subgroup has fewer than four invocations.
-shared float partial[gl_WorkGroupSize.x / 4 * kSums];
+#include "matvec_sums.glsl"
 
 void main() {
   const uint first = (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x) * kRows;
@@ -38,18 +36,15 @@ void main() {
   tables = push.table_address;
   uint64_t weights = push.weights;
   uint64_t y = push.y;
+  float scale = push.scale;
   uint x_row = 0;
 #ifdef BRINK_EXPERTS
   const uint slot = gl_WorkGroupID.z;
   weights += Uints(push.ids).v[slot] * push.expert_bytes;
   x_row = slot / push.x_divisor;
   y += uint64_t(slot) * push.y_stride * 4;
-#endif
-  float scale = push.scale;
-#ifdef BRINK_EXPERTS
   if (push.scales != 0) scale *= Floats(push.scales).v[Uints(push.ids).v[slot]];
 #endif
-  float sums[kSums];
   [[unroll]] for (uint i = 0; i < kSums; ++i) sums[i] = 0.0;
 
   const uint groups = push.columns / 16;
@@ -75,16 +70,5 @@ void main() {
       }
     }
   }
-  [[unroll]] for (uint i = 0; i < kSums; ++i) {
-    const float sum = subgroupAdd(sums[i]);
-    if (subgroupElect()) partial[gl_SubgroupID * kSums + i] = sum;
-  }
-  barrier();
-  for (uint i = gl_LocalInvocationID.x; i < kSums; i += gl_WorkGroupSize.x) {
-    float sum = 0.0;
-    for (uint s = 0; s < gl_NumSubgroups; ++s) sum += partial[s * kSums + i];
-    const uint row = first + i / kTokens, t = i % kTokens;
-    if (row < push.rows && t < push.tokens)
-      Floats(y + uint64_t(t) * push.y_stride * 4).v[row] = scale * sum;
-  }
+  write_sums(first, y, scale);
 }
