@@ -31,6 +31,13 @@ uint64_t row_address(uint64_t base, uint row, uint width) {
   return base + (uint64_t(row) * width) * 4;
 }
 
+// Value `i` at `address`, or `otherwise` where that is 0. Mesa 26's lavapipe loads a single value
+// ahead of the branch that guards it: it must find something to read, which `readable` has.
+float optional_float(uint64_t address, uint i, uint64_t readable, float otherwise) {
+  const float value = Floats(address != 0 ? address : readable).v[address != 0 ? i : 0u];
+  return address != 0 ? value : otherwise;
+}
+
 // Values [4 i, 4 i + 4) of a row of `width` f32, zeros past its end. One load where rows start at
 // multiples of 16 bytes, as nearly all do.
 vec4 load_row4(uint64_t row, uint i, uint width) {

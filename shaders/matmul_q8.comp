@@ -1,25 +1,11 @@
-// The product of matmul.comp with activations rounded to int8 (quantize_q8.comp): tiles of 64 rows
-// x 64 tokens, two groups of 16 values deep, by integer dot products.
+// The product of matmul.comp with activations rounded to int8 (quantize_q8.comp; x_scales has
+// (scale, scale * sum) of every 16): tiles of 64 rows x 64 tokens, two groups of 16 values deep, by
+// integer dot products.
 #version 460
 #extension GL_GOOGLE_include_directive : require
-#include "common.glsl"
+#include "tiles.glsl"
 #include "dot_i8.glsl"
 #include "formats/format.glsl"
-
-layout(push_constant, std430) uniform Push {
-  uint64_t weights;   // [rows][row_bytes]
-  uint64_t x;         // [tokens][x_stride] int8
-  uint64_t x_scales;  // [tokens][x_stride / 16] (scale, scale * sum)
-  uint64_t y;         // [tokens][y_stride] f32
-  uint64_t table_address;
-  uint rows;
-  uint columns;
-  uint row_bytes;
-  uint x_stride;
-  uint y_stride;
-  uint tokens;
-  float scale;
-} push;
 
 const uint kTile = 64;
 shared uvec4 a[2][kTile], b[2][kTile];          // 16 int8 of two groups
@@ -27,12 +13,13 @@ shared vec2 a_scales[2][kTile], b_scales[2][kTile];
 
 void main() {
   tables = push.table_address;
+  const Tile tile = find_tile(kTile, kTile);
+  if (tile.tokens == 0) return;
   const uint i = gl_LocalInvocationID.x;
-  const uint row0 = gl_WorkGroupID.x * kTile, token0 = gl_WorkGroupID.y * kTile;
   const uint mine = i % 128;
   const uint line = mine / 2, half_of = mine % 2;
-  const uint64_t w_row = push.weights + uint64_t(min(row0 + line, push.rows - 1)) * push.row_bytes;
-  const uint64_t token = min(token0 + line, push.tokens - 1);
+  const uint64_t w_row = weights_row(tile, line);
+  const uint64_t token = input_row(tile, line);
   const uint64_t x_row = push.x + token * push.x_stride;
   const uint64_t s_row = push.x_scales + token * (push.x_stride / 16) * 8;
   const uint r4 = i % 16 * 4, t4 = i / 16 * 4;
@@ -71,10 +58,5 @@ void main() {
     }
     barrier();
   }
-  [[unroll]] for (uint t = 0; t < 4; ++t) {
-    if (token0 + t4 + t >= push.tokens) break;
-    const uint64_t out_row = push.y + uint64_t(token0 + t4 + t) * push.y_stride * 4;
-    [[unroll]] for (uint r = 0; r < 4; ++r)
-      if (row0 + r4 + r < push.rows) Floats(out_row).v[row0 + r4 + r] = push.scale * sums[r][t];
-  }
+  store_tile4(tile, r4, t4, sums);
 }

@@ -48,7 +48,7 @@ void main() {
   weights += Uints(push.ids).v[slot] * push.expert_bytes;
   x += uint64_t(slot / push.x_divisor) * push.x_stride * 4;
   y += uint64_t(slot) * push.y_stride * 4;
-  if (push.scales != 0) scale *= Floats(push.scales).v[Uints(push.ids).v[slot]];
+  scale *= optional_float(push.scales, Uints(push.ids).v[slot], push.weights, 1.0);
 #endif
   [[unroll]] for (uint i = 0; i < kSums; ++i) sums[i] = 0.0;
 

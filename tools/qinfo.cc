@@ -227,16 +227,18 @@ void print_devices(bool json) {
                       {"memory_budget", d.memory_budget},
                       {"largest_buffer", d.largest_buffer},
                       {"subgroup", d.subgroup},
+                      {"cooperative_matrices", d.cooperative},
                       {"missing", d.missing.empty() ? Json(nullptr) : Json(d.missing)}});
     std::fputs(to_text(list, 1).c_str(), stdout);
     return;
   }
-  Table table(
-      {">device", "name", "kind", "driver", ">memory", ">free for us", "subgroup", "usable"});
+  Table table({">device", "name", "kind", "driver", ">memory", ">free for us", "subgroup",
+               "cooperative matrices", "usable"});
   for (std::size_t i = 0; i < devices.size(); ++i) {
     const vulkan::DeviceInfo& d = devices[i];
     table.add({std::to_string(i), printable(d.name), d.kind, printable(d.driver),
                human_bytes(d.memory), human_bytes(d.memory_budget), std::to_string(d.subgroup),
+               d.cooperative.empty() ? "none" : d.cooperative,
                d.missing.empty() ? "yes" : "no: lacks " + d.missing});
   }
   std::fputs(devices.empty() ? "no Vulkan device: no driver is installed\n" : table.text().c_str(),

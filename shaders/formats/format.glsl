@@ -18,6 +18,11 @@
 //
 //   float value1(uint64_t block, uint i);  // value i of what starts at `block`
 //
+// and for all of them
+//
+//   // Group `group` of a row of `columns` values, zeros past its end.
+//   void weights16(uint64_t row, uint group, uint columns, out float v[16]);
+//
 // Tensors start at multiples of 16 bytes and lie in buffers of whole words (load.glsl). Products of
 // scale and q are exact in f32, as brink/quant/load.h explains, so the one rounding is that of
 // adding the offset.
@@ -97,5 +102,18 @@ void values16(uint64_t block, uint group, out float v[16]) {
   }
 }
 #endif
+
+void weights16(uint64_t row, uint group, uint columns, out float v[16]) {
+  const uint per_block = kBlockValues / 16;
+  if (group * 16 + 16 <= columns) {
+    values16(row + group / per_block * kBlockBytes, group % per_block, v);
+    return;
+  }
+  [[unroll]] for (uint i = 0; i < 16; ++i) v[i] = 0.0;
+#if !BRINK_INT8_GROUPS
+  [[unroll]] for (uint i = 0; i < 16; ++i)
+    if (group * 16 + i < columns) v[i] = value1(row + group * kBlockBytes, i);
+#endif
+}
 
 #endif  // BRINK_FORMATS_FORMAT_GLSL_

@@ -114,7 +114,7 @@ void VulkanBackend::allocate() {
   products_ =
       std::make_unique<Products>(*device_, options_.activations,
                                  options_.batch * std::max<std::uint64_t>(1, config_.experts_used),
-                                 widths_.activation, tables_);
+                                 widths_.activation, tables_, backend_detail::u32(config_.experts));
   x_ = make(sizes.x);
   norm_ = make(sizes.norm);
   out_ = make(sizes.out);

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include "brink/vulkan/api.h"
+#include "brink/vulkan/cooperative.h"
 #include "brink/vulkan/devices.h"
 
 namespace brink::vulkan {
@@ -148,6 +150,9 @@ class Device {
 
   const DeviceInfo& info() const { return info_; }
   const DeviceFunctions& functions() const { return functions_; }
+  /// Fragments of cooperative matrices; none where the device has none, or with the environment
+  /// variable BRINK_VULKAN_COOPERATIVE=off.
+  const std::optional<CooperativeShape>& cooperative() const { return cooperative_; }
   /// What the validation layer said, warnings and errors; empty without it.
   const std::vector<std::string>& messages() const { return messages_; }
   bool validates() const { return messenger_ != VK_NULL_HANDLE; }
@@ -156,6 +161,8 @@ class Device {
   Buffer allocate(std::uint64_t bytes, Memory memory, std::string_view purpose);
 
   /// A pipeline for an embedded shader ("matvec_f32.Q4_K"); constants get ids 0, 1, ... Kept.
+  /// Modules with cooperative matrices are those whose name begins with "matmul_coop"; they run in
+  /// subgroups of info().subgroup.
   const Pipeline& pipeline(std::string_view shader,
                            std::initializer_list<std::uint32_t> constants = {});
   /// The same for SPIR-V that is not embedded; `name` is its own among all shaders'.
@@ -184,6 +191,7 @@ class Device {
   InstanceFunctions instance_functions_;
   DeviceFunctions functions_;
   DeviceInfo info_;
+  std::optional<CooperativeShape> cooperative_;
   std::vector<std::string> messages_;
 
   VkInstance instance_ = VK_NULL_HANDLE;
@@ -194,6 +202,7 @@ class Device {
   VkQueue queue_ = VK_NULL_HANDLE;
   VkPipelineLayout layout_ = VK_NULL_HANDLE;
   VkPhysicalDeviceMemoryProperties memory_{};
+  bool sets_subgroup_size_ = false;
   double timestamp_seconds_ = 0;  // of a tick; 0: no timestamps
   std::mutex mutex_;              // of the queue and the pipelines
   std::map<std::pair<std::string, std::vector<std::uint32_t>>, Pipeline, std::less<>> pipelines_;

@@ -88,7 +88,8 @@ inline std::uint32_t compute_family(const InstanceFunctions& vk, VkPhysicalDevic
   return kNoFamily;
 }
 
-inline DeviceInfo describe(const InstanceFunctions& vk, VkPhysicalDevice device) {
+inline DeviceInfo describe(const InstanceFunctions& vk, VkInstance instance,
+                           VkPhysicalDevice device) {
   VkPhysicalDeviceVulkan13Properties v13{};
   v13.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES;
   VkPhysicalDeviceVulkan12Properties v12{};
@@ -144,6 +145,9 @@ inline DeviceInfo describe(const InstanceFunctions& vk, VkPhysicalDevice device)
     info.missing = "subgroup arithmetic in compute shaders";
   if (info.missing.empty() && compute_family(vk, device) == kNoFamily)
     info.missing = "a compute queue";
+  if (const auto shape = find_cooperative_shape(vk, instance, device))
+    info.cooperative = "f16 " + std::to_string(shape->m) + "x" + std::to_string(shape->n) + "x" +
+                       std::to_string(shape->k) + " (" + cooperative_extension(shape->khr) + ")";
   return info;
 }
 
@@ -223,7 +227,7 @@ std::vector<DeviceInfo> list_devices() {
   const device_detail::Instance instance = device_detail::make_instance(false);
   std::vector<DeviceInfo> infos;
   for (const VkPhysicalDevice device : device_detail::physical_devices(instance))
-    infos.push_back(device_detail::describe(instance.functions, device));
+    infos.push_back(device_detail::describe(instance.functions, instance.handle, device));
   instance.functions.vkDestroyInstance(instance.handle, nullptr);
   return infos;
 }
@@ -259,7 +263,7 @@ void Device::choose(const std::string& wanted) {
   const std::vector<VkPhysicalDevice> devices = device_detail::physical_devices(instance);
   std::vector<DeviceInfo> infos;
   for (const VkPhysicalDevice device : devices)
-    infos.push_back(device_detail::describe(instance_functions_, device));
+    infos.push_back(device_detail::describe(instance_functions_, instance_, device));
   if (infos.empty()) throw Error("no Vulkan device on this machine: no driver is installed");
   std::string all;
   for (std::size_t i = 0; i < infos.size(); ++i)
@@ -305,6 +309,20 @@ void Device::create() {
   info.pNext = &features.base;
   info.queueCreateInfoCount = 1;
   info.pQueueCreateInfos = &queue;
+  const char* const setting = std::getenv("BRINK_VULKAN_COOPERATIVE");
+  if (setting == nullptr || std::strcmp(setting, "off") != 0)
+    cooperative_ = find_cooperative_shape(instance_functions_, instance_, physical_);
+  CooperativeFeatures cooperative(cooperative_ && cooperative_->khr);
+  const char* const extension = cooperative_extension(cooperative_ && cooperative_->khr);
+  if (cooperative_) {
+    cooperative.cooperative_matrix = VK_TRUE;
+    features.v12.shaderFloat16 = VK_TRUE;
+    features.v12.vulkanMemoryModel = VK_TRUE;
+    features.v12.vulkanMemoryModelDeviceScope = VK_TRUE;
+    features.v13.pNext = &cooperative;
+    info.enabledExtensionCount = 1;
+    info.ppEnabledExtensionNames = &extension;
+  }
   check(instance_functions_.vkCreateDevice(physical_, &info, nullptr, &device_), "vkCreateDevice");
 #define BRINK_VULKAN_LOAD(name) \
   functions_.name =             \
@@ -318,9 +336,13 @@ void Device::create() {
   instance_functions_.vkGetPhysicalDeviceMemoryProperties2(physical_, &memory);
   memory_ = memory.memoryProperties;
 
+  VkPhysicalDeviceVulkan13Properties v13{};
+  v13.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES;
   VkPhysicalDeviceProperties2 properties{};
   properties.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2;
+  properties.pNext = &v13;
   instance_functions_.vkGetPhysicalDeviceProperties2(physical_, &properties);
+  sets_subgroup_size_ = v13.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT;
   const VkPhysicalDeviceLimits& limits = properties.properties.limits;
   if (limits.timestampComputeAndGraphics)
     timestamp_seconds_ = static_cast<double>(limits.timestampPeriod) * 1e-9;
@@ -466,6 +488,10 @@ const Pipeline& Device::pipeline(std::string_view name, std::span<const std::uin
   if (found != pipelines_.end()) return found->second;
   if (code.empty()) code = find_shader(name);
   if (code.empty()) throw Error("there is no shader " + key.first);
+  const bool cooperative = name.starts_with("matmul_coop");
+  std::vector<std::uint32_t> translated;
+  if (cooperative && cooperative_ && cooperative_->khr)
+    code = translated = to_khr_cooperative(code);
   VkShaderModuleCreateInfo module_info{};
   module_info.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO;
   module_info.codeSize = code.size_bytes();
@@ -489,6 +515,13 @@ const Pipeline& Device::pipeline(std::string_view name, std::span<const std::uin
   info.stage.pName = "main";
   info.stage.pSpecializationInfo = &specialization;
   info.layout = layout_;
+  VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup{};
+  subgroup.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO;
+  subgroup.requiredSubgroupSize = info_.subgroup;
+  if (cooperative) {
+    info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
+    if (sets_subgroup_size_) info.stage.pNext = &subgroup;
+  }
   VkPipeline handle = VK_NULL_HANDLE;
   const VkResult result =
       functions_.vkCreateComputePipelines(device_, VK_NULL_HANDLE, 1, &info, nullptr, &handle);

@@ -18,6 +18,7 @@ struct DeviceInfo {
   std::uint32_t subgroup = 0;        ///< invocations of a subgroup
   std::uint64_t largest_buffer = 0;  ///< bytes of one allocation
   std::uint32_t shared_bytes = 0;    ///< shared memory of a workgroup
+  std::string cooperative;           ///< its cooperative matrices, for people; empty: none
   std::string missing;               ///< required feature that it lacks; empty: it can be used
 };
 

@@ -2,11 +2,14 @@
 #ifndef BRINK_VULKAN_PRODUCTS_H_
 #define BRINK_VULKAN_PRODUCTS_H_
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "brink/cpu/activations.h"
 #include "brink/vulkan/device.h"
+#include "brink/vulkan/sizes.h"
 #include "brink/vulkan/weights.h"
 
 namespace brink::vulkan {
@@ -50,20 +53,25 @@ struct MatvecShape {
 
 /// Few rows go through matrix-vector shaders, more through tiles. With Activations::kQ8 the input
 /// is rounded to int8 and multiplied in integers, as on the CPU; with kBf16 it is rounded to bf16
-/// and multiplied in f32.
+/// and multiplied in f32. Where the device has cooperative matrices, tiles of weights other than
+/// F32 use them unless activations are to stay f32: the input, rounded as asked for, and the
+/// weights become f16. Weights beyond 65504, which f16 does not have, then give infinities.
 class Products {
  public:
   /// Rows that still go through the matrix-vector shaders.
   static constexpr std::uint32_t kMatvecRows = 8;
 
-  /// `rows` and `columns` are the most that an input has, `columns` with what is between rows.
+  /// `rows` and `columns` are the most that an input has, `columns` with what is between rows;
+  /// `experts` are those of a layer, 0 without.
   Products(Device& device, Activations activations, std::uint64_t rows, std::uint64_t columns,
-           std::uint64_t tables);
+           std::uint64_t tables, std::uint32_t experts = 0);
 
   /// Records all products of `x`, after the rounding that they need. What was recorded before must
   /// have written x (a barrier stands before); a barrier is needed before y is read.
   void multiply(Recording& recording, const Rows& x, std::uint32_t columns,
                 std::span<const DeviceProduct> products);
+  /// All products have the same slots. Many are ordered by expert first, so that each expert's
+  /// weights are read once for all its slots.
   void multiply(Recording& recording, const Rows& x, std::uint32_t columns,
                 std::span<const ExpertProduct> products);
 
@@ -74,19 +82,39 @@ class Products {
   void set_matvec_shape(const MatvecShape& shape) { shape_ = shape; }
 
  private:
-  struct Input;
-  // The form of x that products with weights of `type` take; records its making when it is not the
-  // one made last.
+  /// What a shader reads of x.
+  struct Input {
+    std::uint64_t x = 0, scales = 0;
+    std::uint32_t stride = 0;  // values
+    enum class Form : std::uint8_t { kF32, kQ8, kF16 } form = Form::kF32;
+  };
+  struct Grouping;
+  // The form of x that products with weights of `type` take; records its making when it is not yet
+  // among those made.
   Input prepare(Recording& recording, const Rows& x, std::uint32_t columns, TensorType type,
-                std::uint32_t& made);
+                bool tiles, std::uint32_t& made);
+  Input to_f16(Recording& recording, const Input& from, std::uint32_t columns, std::uint32_t rows,
+               std::uint32_t kind, std::uint32_t& made);
+  void multiply_tiles(Recording& recording, const Input& in, const DeviceMatrix& weights,
+                      const MatrixPart& part, std::uint64_t y, std::uint32_t y_stride,
+                      std::uint32_t tokens, const Grouping* experts);
+  std::optional<CooperativeTile> cooperative_tile(std::uint32_t rows, std::uint32_t tokens,
+                                                  std::uint32_t matrices) const;
+  bool cooperates(TensorType type) const {
+    return device_.cooperative() && activations_ != Activations::kF32 && type != TensorType::kF32;
+  }
 
   Device& device_;
   Activations activations_;
   std::uint64_t tables_;
+  std::uint32_t experts_;
   MatvecShape shape_;
   Buffer q8_, scales_;  // int8 and (scale, scale * sum) of every 16
   Buffer rounded_;      // bf16 values, as f32
   Buffer scales256_, q8_256_;
+  // f16 made of int8 with blocks of 32 and 256, and of f32; with what rows were divided by.
+  std::array<Buffer, 3> f16_, factors_;
+  Buffer slots_, tiles_;  // of experts, ordered
 };
 
 }  // namespace brink::vulkan

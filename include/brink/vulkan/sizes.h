@@ -42,6 +42,29 @@ struct StepLayout {
   std::uint64_t bytes = 0;
 };
 
+/// Bytes of the forms that activations are rounded to, for so many rows of so many values.
+struct ActivationBytes {
+  ActivationBytes(Activations activations, std::uint64_t rows, std::uint64_t columns) {
+    const std::uint64_t values = rows * ((columns + 31) / 32 * 32);  // whole blocks
+    if (activations == Activations::kF32) return;
+    f16 = 2 * values;
+    first_f16 = activations == Activations::kQ8 ? 0 : 2;
+    if (activations == Activations::kQ8) {
+      q8 = values;
+      q8_scales = values / 2;
+    } else {
+      bf16 = 4 * values;
+    }
+    total = 2 * (q8 + q8_scales) + bf16 + (3 - first_f16) * (f16 + 4 * rows);
+  }
+
+  std::uint64_t q8 = 0, q8_scales = 0;  ///< for blocks of 32, and again for blocks of 256
+  std::uint64_t bf16 = 0;
+  std::uint64_t f16 = 0;  ///< of each kind from `first_f16` to 2, for cooperative matrices
+  std::uint32_t first_f16 = 3;
+  std::uint64_t total = 0;  ///< on a device with cooperative matrices
+};
+
 /// Bytes of each buffer but the KV cache and the weights.
 struct BufferSizes {
   BufferSizes(const Config& config, const VulkanBackendOptions& options)
@@ -65,11 +88,9 @@ struct BufferSizes {
       shared = row * w.shared;
     }
     logits = options.sequences * std::uint64_t{config.vocabulary} * 4;
-    // Rows of the widest product's input, in whole blocks of 32.
-    rounded_values = std::uint64_t{options.batch} * used * ((w.activation + 31) / 32 * 32);
-    if (options.activations == Activations::kQ8)
-      rounded = 2 * (rounded_values + rounded_values / 2);
-    if (options.activations == Activations::kBf16) rounded = 4 * rounded_values;
+    rounded =
+        ActivationBytes(options.activations, std::uint64_t{options.batch} * used, w.activation)
+            .total;
   }
 
   std::uint64_t total() const {
@@ -83,7 +104,7 @@ struct BufferSizes {
   std::uint64_t hidden = 0;               // gate, and up
   std::uint64_t routes = 0, choices = 0, expert_out = 0, shared = 0;
   std::uint64_t logits = 0;  // of one row per sequence
-  std::uint64_t rounded_values = 0, rounded = 0;
+  std::uint64_t rounded = 0;
 };
 
 }  // namespace brink::vulkan

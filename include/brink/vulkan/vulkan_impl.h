@@ -9,6 +9,7 @@
 #include "brink/vulkan/backend_impl.h"
 #include "brink/vulkan/backend_layers_impl.h"
 #include "brink/vulkan/ceilings_impl.h"
+#include "brink/vulkan/cooperative_impl.h"
 #include "brink/vulkan/device_impl.h"
 #include "brink/vulkan/products_impl.h"
 #include "brink/vulkan/recording_impl.h"
