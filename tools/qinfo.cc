@@ -146,11 +146,9 @@ void print_json(const Options& options, const Gguf& gguf) {
   const Memory memory(options);
   Json use = nullptr;
   if (memory.use)
-    use = {{"context", options.context},
-           {"weights", memory.use->weights},
-           {"kv_cache", memory.use->kv_cache},
-           {"working", memory.use->working},
-           {"total", memory.use->total()}};
+    use = {{"context", options.context},       {"weights", memory.use->weights},
+           {"kv_cache", memory.use->kv_cache}, {"working", memory.use->working},
+           {"total", memory.use->total()},     {"device", memory.use->device}};
   const Json result = {{"file", options.model},
                        {"version", gguf.version()},
                        {"bytes", gguf.file_bytes()},
@@ -206,10 +204,13 @@ void print_text(const Options& options, const Gguf& gguf) {
 
   const Memory memory(options);
   if (memory.use)
-    out += "\nmemory for a context of " + std::to_string(options.context) + ": weights " +
-           human_bytes(memory.use->weights) + " + KV cache " + human_bytes(memory.use->kv_cache) +
-           " + working set " + human_bytes(memory.use->working) + " = " +
-           human_bytes(memory.use->total()) + "\n";
+    out +=
+        "\nmemory for a context of " + std::to_string(options.context) + ": weights " +
+        human_bytes(memory.use->weights) + " + KV cache " + human_bytes(memory.use->kv_cache) +
+        " + working set " + human_bytes(memory.use->working) + " = " +
+        human_bytes(memory.use->total()) +
+        (memory.use->device > 0 ? ", " + human_bytes(memory.use->device) + " on the device" : "") +
+        "\n";
   else
     out += "\nmemory: not known, the model cannot be run: " + printable(memory.reason, 1000) + "\n";
   std::fputs(out.c_str(), stdout);

@@ -22,6 +22,7 @@
 #include "brink/model/model_impl.h"
 #include "brink/model/rope_impl.h"
 #include "brink/model/session_impl.h"
+#include "brink/model/split_backend_impl.h"
 #include "brink/model/weights_impl.h"
 #include "brink/quant/format_impl.h"
 #include "brink/quant/mixes_impl.h"

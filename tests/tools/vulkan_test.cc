@@ -83,6 +83,68 @@ TEST_F(VulkanToolTest, QbenchProfilesShaders) {
   }
 }
 
+TEST_F(VulkanToolTest, LayersAreSharedWithTheCpu) {
+  BRINK_REQUIRE_VULKAN();
+  const std::string model = tiny_model("Q4_K_M");
+  const std::string command = "qrun -m '" + model + "' -p Hello -n 24 --temp 0 --activations f32";
+  const ToolResult cpu = run(command);
+  ASSERT_EQ(cpu.exit_code, 0) << cpu.err;
+  for (const char* layers : {"0", "1", "2", "99"}) {
+    const ToolResult result = run(command + " --backend vulkan --gpu-layers " + layers);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(result.out, cpu.out) << layers;
+  }
+  // Nothing on a device needs none.
+  EXPECT_EQ(run(command + " --backend vulkan --gpu-layers 0", kNoDriver).out, cpu.out);
+
+  const std::string bench = "qbench -m '" + model + "' -p 16 -n 4 -r 1 --json --backend vulkan";
+  const Json json = Json::parse(run(bench + " --gpu-layers 1").out);
+  const std::string backend = json[0]["backend"];
+  EXPECT_TRUE(backend.starts_with("vulkan: ")) << backend;
+  EXPECT_NE(backend.find("1 of 2 layers, then "), std::string::npos) << backend;
+
+  const auto memory = [&](const std::string& flags) {
+    return Json::parse(run("qinfo '" + model + "' --json " + flags).out)["memory"];
+  };
+  const Json whole = memory("--backend vulkan"), part = memory("--backend vulkan --gpu-layers 1");
+  EXPECT_EQ(memory("")["device"], 0);
+  EXPECT_EQ(whole["device"], whole["total"]);
+  EXPECT_EQ(part["kv_cache"], whole["kv_cache"]);
+  EXPECT_LT(part["device"], whole["device"]);
+  EXPECT_GT(part["device"], 0);
+}
+
+TEST_F(VulkanToolTest, LayersOnADeviceNeedOne) {
+  const std::string model = tiny_model();
+  for (const char* flags :
+       {"--gpu-layers 1", "--backend vulkan --gpu-layers -1", "--backend vulkan --gpu-layers many"})
+    for (const std::string& command : {"qrun -m '" + model + "' -p Hello -n 1 ",
+                                       "qbench -m '" + model + "' ", "qinfo '" + model + "' "}) {
+      const ToolResult result = run(command + flags);
+      EXPECT_EQ(result.exit_code, 2) << command << flags;
+      EXPECT_TRUE(result.is_one_error_of(command.substr(0, command.find(' ')))) << result.err;
+      EXPECT_NE(result.err.find("--gpu-layers"), std::string::npos) << result.err;
+    }
+}
+
+TEST_F(VulkanToolTest, TooLargeAContextIsAnErrorThatSaysWhatFits) {
+  BRINK_REQUIRE_VULKAN();
+  // Keys and values of one layer fit a buffer of the device, those of two do not.
+  const std::uint64_t position = 2 * 2 * 64 * 2;  // bytes: key and value of two heads in f16
+  std::uint64_t largest = 0;
+  for (const vulkan::DeviceInfo& info : vulkan::list_devices())
+    if (info.missing.empty() && info.kind == "CPU") largest = info.largest_buffer;
+  const std::uint64_t context = largest / position * 3 / 4;
+  if (largest == 0 || context > std::uint64_t{1} << 28)
+    GTEST_SKIP() << "no device that runs on the CPU with a bound that can be reached";
+  const ToolResult result = run("qrun -m '" + tiny_model() + "' -p Hello -n 1 --backend vulkan " +
+                                "--device llvmpipe -c " + std::to_string(context));
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_TRUE(result.is_one_error_of("qrun")) << result.err;
+  EXPECT_NE(result.err.find("its largest buffer"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("(--gpu-layers 1)"), std::string::npos) << result.err;
+}
+
 TEST_F(VulkanToolTest, ProfilesNeedADevice) {
   const ToolResult result = run("qbench -m '" + tiny_model() + "' --profile");
   EXPECT_EQ(result.exit_code, 2);

@@ -114,7 +114,7 @@ Test generation_test(Session& session, const Result& base, std::size_t steps,
 }  // namespace
 
 CeilingMeter::CeilingMeter(const EngineOptions& engine) {
-  if (engine.backend == BackendKind::kVulkan)
+  if (engine.backend == BackendKind::kVulkan && engine.device_layers > 0)
     device_.emplace(engine.device);
   else
     roofline_.emplace(engine.threads);

@@ -106,9 +106,18 @@ void add_engine_options(CLI::App& app, EngineOptions& options) {
                  "Vulkan device: its number in qinfo --devices or part of its name (default: the\n"
                  "first discrete GPU)")
       ->option_text("NAME");
+  app.add_option("--gpu-layers", options.device_layers,
+                 "Vulkan: compute only the first N layers on the device, the others and the\n"
+                 "output on the CPU, for a model that does not fit the device (default: all)")
+      ->check(CLI::Range(std::size_t{0}, std::size_t{1} << 20))
+      ->option_text("N");
   app.add_option("-t,--threads", options.threads, "Number of threads (default: one per core)")
       ->check(CLI::Range(1u, 1024u))
       ->option_text("N");
+  app.parse_complete_callback([&options] {
+    if (options.device_layers != kAllLayers && options.backend == BackendKind::kCpu)
+      throw CLI::ValidationError("--gpu-layers needs --backend vulkan");
+  });
 }
 
 std::vector<std::string> engine_arguments(const EngineOptions& options) {
@@ -121,6 +130,10 @@ std::vector<std::string> engine_arguments(const EngineOptions& options) {
     arguments.push_back("--device");
     arguments.push_back(options.device);
   }
+  if (options.device_layers != kAllLayers) {
+    arguments.push_back("--gpu-layers");
+    arguments.push_back(std::to_string(options.device_layers));
+  }
   return arguments;
 }
 
@@ -130,6 +143,7 @@ void EngineOptions::apply(SessionOptions& session) const {
   session.threads = threads;
   session.backend = backend;
   session.device = device;
+  session.device_layers = device_layers;
 }
 
 }  // namespace brink::tools

@@ -31,13 +31,14 @@ class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Set by --backend, --device, --activations, --kv-type and --threads.
+/// Set by --backend, --device, --gpu-layers, --activations, --kv-type and --threads.
 struct EngineOptions {
   Activations activations = Activations::kQ8;
   KvType kv_type = KvType::kF16;
   unsigned threads = 0;  ///< 0: one per core
   BackendKind backend = BackendKind::kCpu;
   std::string device;
+  std::size_t device_layers = kAllLayers;
 
   void apply(SessionOptions& session) const;
 };

@@ -40,6 +40,7 @@ class CpuBackend final : public Backend {
   const char* name() const override { return kernels_.name; }
   void begin(const Batch& batch) override;
   void embed() override;
+  void take_rows(std::span<const float> rows) override;
   void project_heads(std::size_t layer) override;
   void attend(std::size_t layer) override;
   void keep_outputs() override;
@@ -49,6 +50,7 @@ class CpuBackend final : public Backend {
   void experts(std::size_t layer) override;
   void head() override;
   std::span<const float> end() override;
+  std::span<const float> give_rows() override;
   void copy_page(std::uint32_t from, std::uint32_t to) override;
 
   /// Bytes of the KV cache, all pages.

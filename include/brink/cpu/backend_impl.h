@@ -184,6 +184,10 @@ void CpuBackend::embed() {
   });
 }
 
+void CpuBackend::take_rows(std::span<const float> rows) {
+  std::memcpy(x_.data(), rows.data(), rows.size_bytes());
+}
+
 void CpuBackend::add_residual(float* x, std::size_t row) {
   kernels_.add(x, out_.data() + row * config_.embedding, config_.embedding);
   if (residual_bias_ != nullptr) add_bias(x, *residual_bias_);
@@ -412,6 +416,14 @@ void CpuBackend::head() {
 
 std::span<const float> CpuBackend::end() {
   return {logits_.data(), batch_.outputs.size() * config_.vocabulary};
+}
+
+std::span<const float> CpuBackend::give_rows() {
+  const std::size_t n = config_.embedding;
+  if (residual_waits_)
+    for_rows(rows_, n, [&](std::size_t row, unsigned) { add_residual(x_.data() + row * n, row); });
+  residual_waits_ = false;
+  return {x_.data(), rows_ * n};
 }
 
 void CpuBackend::copy_page(std::uint32_t from, std::uint32_t to) {

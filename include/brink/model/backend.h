@@ -43,6 +43,10 @@ class Backend {
   /// x = row of the embedding matrix of each token.
   virtual void embed() = 0;
 
+  /// Instead of embed(), for a backend whose layers follow those of another: x = `rows`, one of
+  /// `embedding` values for each token. They are copied.
+  virtual void take_rows(std::span<const float> rows) = 0;
+
   /// n = norm(x); q, k, v = W n (+ bias), head norms where the layer has them; q and k rotated;
   /// k and v written to the cache.
   virtual void project_heads(std::size_t layer) = 0;
@@ -70,6 +74,10 @@ class Backend {
 
   /// Waits for the results: one row of `vocabulary` logits per output, valid until the next begin.
   virtual std::span<const float> end() = 0;
+
+  /// Instead of head() and end(), for a backend whose layers those of another follow: waits and
+  /// gives x, a row for each token of the batch, valid until the next begin.
+  virtual std::span<const float> give_rows() = 0;
 
   /// Time that the steps took, by kind of work, since profiling was switched on.
   struct Work {

@@ -24,6 +24,9 @@ namespace brink {
 /// What computes.
 enum class BackendKind : std::uint8_t { kCpu, kVulkan };
 
+/// SessionOptions::device_layers, whatever the model has.
+inline constexpr std::size_t kAllLayers = ~std::size_t{0};
+
 struct SessionOptions {
   std::size_t context = 4096;  ///< positions per sequence, whatever the model was trained for
   Activations activations = Activations::kQ8;
@@ -35,6 +38,10 @@ struct SessionOptions {
   BackendKind backend = BackendKind::kCpu;
   bool profile = false;     ///< Vulkan: gather profile(), at some cost
   std::string device = {};  ///< Vulkan: number or part of the name; empty: the best one
+  /// Vulkan: the first so many layers are computed there, the others and the output on the CPU.
+  /// With at least as many as the model has everything is on the device, with 0 nothing.
+  std::size_t device_layers = kAllLayers;
+  std::uint64_t device_memory = 0;  ///< Vulkan: bytes that may be used there; 0: what is free
 };
 
 /// Of which tokens logits are wanted.

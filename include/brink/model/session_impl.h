@@ -9,6 +9,7 @@
 #include "brink/core/error.h"
 #include "brink/cpu/backend.h"
 #include "brink/model/session.h"
+#include "brink/model/split_backend.h"
 #include "brink/model/transformer.h"
 #include "brink/text/tokenizer.h"
 #include "brink/vulkan/backend.h"
@@ -62,13 +63,27 @@ inline VulkanBackendOptions vulkan_options(const SessionOptions& options) {
   vulkan.kv_type = cpu.kv_type;
   vulkan.profile = options.profile;
   vulkan.device = options.device;
+  vulkan.memory = options.device_memory;
   return vulkan;
 }
 
+// Layers that a device computes, of `all`.
+inline std::size_t device_layers(const SessionOptions& options, std::size_t all) {
+  return options.backend == BackendKind::kCpu ? 0 : std::min(options.device_layers, all);
+}
+
 inline std::unique_ptr<Backend> make_backend(const Model& model, const SessionOptions& options) {
-  if (options.backend == BackendKind::kCpu)
-    return std::make_unique<CpuBackend>(model.config(), model.weights(), backend_options(options));
-  return make_vulkan_backend(model.config(), model.weights(), vulkan_options(options));
+  const auto cpu = [&](const Config& config, const Weights& weights) -> std::unique_ptr<Backend> {
+    return std::make_unique<CpuBackend>(config, weights, backend_options(options));
+  };
+  const auto vulkan = [&](const Config& config, const Weights& weights) {
+    return make_vulkan_backend(config, weights, vulkan_options(options));
+  };
+  const std::size_t all = model.config().layers.size();
+  const std::size_t layers = device_layers(options, all);
+  if (layers == 0) return cpu(model.config(), model.weights());
+  if (layers == all) return vulkan(model.config(), model.weights());
+  return std::make_unique<SplitBackend>(model.config(), model.weights(), layers, vulkan, cpu);
 }
 
 }  // namespace session_detail
@@ -262,18 +277,24 @@ void Session::fork(std::size_t from, std::size_t to) {
 MemoryUse Session::memory() const { return predict_memory(model_, options_); }
 
 MemoryUse Session::predict_memory(const Model& model, const SessionOptions& options) {
-  const CpuBackendOptions backend =
-      session_detail::backend_options(session_detail::checked(options));
+  const CpuBackendOptions cpu = session_detail::backend_options(session_detail::checked(options));
+  const VulkanBackendOptions vulkan = session_detail::vulkan_options(options);
+  const std::size_t all = model.config().layers.size();
+  const std::size_t layers = session_detail::device_layers(options, all);
   MemoryUse use;
   use.weights = model.weights().bytes;
-  if (options.backend == BackendKind::kVulkan) {
-    const VulkanBackendOptions vulkan = session_detail::vulkan_options(options);
-    use.kv_cache = KvLayout(model.config(), vulkan.kv_type).bytes(vulkan.pages);
-    use.working = vulkan::BufferSizes(model.config(), vulkan).total();
-    return use;
+  use.kv_cache = KvLayout(model.config(), cpu.kv_type).bytes(cpu.pages);
+  if (layers > 0) {
+    const ModelPart part(model.config(), model.weights(), 0, layers);
+    const vulkan::BufferSizes sizes(part.config, vulkan);
+    use.working = layers == all ? sizes.total() : sizes.total_without_head();
+    use.device = (layers == all ? use.weights : part.weights.bytes) +
+                 KvLayout(part.config, vulkan.kv_type).bytes(vulkan.pages) + use.working;
   }
-  use.kv_cache = CpuBackend::kv_bytes(model.config(), backend);
-  use.working = CpuBackend::working_bytes(model.config(), backend, options.sequences);
+  if (layers < all) {
+    const ModelPart part(model.config(), model.weights(), layers, all - layers);
+    use.working += CpuBackend::working_bytes(part.config, cpu, options.sequences);
+  }
   return use;
 }
 

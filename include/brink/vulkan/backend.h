@@ -22,13 +22,16 @@ struct VulkanBackendOptions {
   std::size_t sequences = 1;   ///< most sequences in a Batch
   Activations activations = Activations::kQ8;
   KvType kv_type = KvType::kF16;
-  bool profile = false;  ///< time each shader, at the cost of running them one by one
-  std::string device;    ///< number or part of the name; empty: the best one
+  bool profile = false;     ///< time each shader, at the cost of running them one by one
+  std::string device = {};  ///< number or part of the name; empty: the best one
+  /// Bytes of the device's memory that may be used; 0: what is free.
+  std::uint64_t memory = 0;
 };
 
 /// Uploads the weights and returns the backend. `config` must outlive it, `weights` need not.
 /// Throws Error where this build has no Vulkan, the machine has none, the device lacks a feature or
-/// memory, all by name and with the numbers.
+/// memory, all by name and with the numbers; memory is checked before anything is copied, and the
+/// error says how many layers would fit.
 std::unique_ptr<Backend> make_vulkan_backend(const Config& config, const Weights& weights,
                                              const VulkanBackendOptions& options);
 

@@ -27,6 +27,7 @@ class VulkanBackend final : public Backend {
   const char* name() const override { return name_.c_str(); }
   void begin(const Batch& batch) override;
   void embed() override;
+  void take_rows(std::span<const float> rows) override;
   void project_heads(std::size_t layer) override;
   void attend(std::size_t layer) override;
   void keep_outputs() override;
@@ -36,6 +37,7 @@ class VulkanBackend final : public Backend {
   void experts(std::size_t layer) override;
   void head() override;
   std::span<const float> end() override;
+  std::span<const float> give_rows() override;
   void copy_page(std::uint32_t from, std::uint32_t to) override;
   std::vector<Work> profile() const override;
   void reset_profile() override { work_.clear(); }
@@ -57,11 +59,13 @@ class VulkanBackend final : public Backend {
     std::uint64_t gate_scales = 0, up_scales = 0, down_scales = 0;  // of the experts
   };
 
-  void upload(const Weights& weights);
+  void upload(const Weights& weights, Uploader& uploader);
+  void check_memory(const Uploader& plan) const;
   std::uint64_t expert_scales(Uploader& uploader, const DeviceExperts& experts);
   void allocate();
   void write_step();
   void plan_attention();
+  void finish();
   // The next product's input: norm_ = norm(x), after x += the waiting product.
   void norm(std::uint64_t weight);
   void multiply(const Buffer& x, std::size_t columns, std::span<const DeviceProduct> products);
@@ -85,6 +89,7 @@ class VulkanBackend final : public Backend {
   LinearWeights output_;
   std::uint64_t output_norm_ = 0;
   std::vector<Layer> layers_;
+  std::vector<std::uint64_t> weight_bytes_;  // up to each layer, what comes before the first too
   std::unique_ptr<Products> products_;
 
   // What differs from step to step, written by the host and copied to the device first.
@@ -92,6 +97,7 @@ class VulkanBackend final : public Backend {
 
   Buffer x_, norm_, q_, k_, v_, attention_, stats_, partials_, gate_, up_, out_;
   Buffer logits_, logits_host_;
+  Buffer rows_in_, rows_out_;  // x as the host sees it; made when it is taken or given
   Buffer routes_, choices_, choice_weights_, expert_out_, shared_routes_, shared_gate_, shared_up_;
   Buffer kv_;
 

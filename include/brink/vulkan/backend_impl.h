@@ -48,7 +48,13 @@ VulkanBackend::VulkanBackend(const Config& config, const Weights& weights,
           "the Vulkan backend needs heads of a multiple of 8 values, at most 512; this "
           "model's have " +
           std::to_string(length));
-  upload(weights);
+  // Going through the weights once without touching memory tells how much they will take.
+  Uploader plan(*device_, {.plan = true});
+  upload(weights, plan);
+  check_memory(plan);
+  Uploader uploader(*device_, {.buffers = plan.buffer_sizes()});
+  upload(weights, uploader);
+  weight_buffers_ = uploader.finish();
   allocate();
   recording_ = Recording(*device_);
   copies_ = Recording(*device_);
@@ -57,8 +63,9 @@ VulkanBackend::VulkanBackend(const Config& config, const Weights& weights,
 
 VulkanBackend::~VulkanBackend() = default;
 
-void VulkanBackend::upload(const Weights& weights) {
-  Uploader uploader(*device_);
+void VulkanBackend::upload(const Weights& weights, Uploader& uploader) {
+  layers_.clear();
+  weight_bytes_.clear();
   const auto linear = [&](const Linear& from) {
     return LinearWeights{uploader.matrix(from.matrix), uploader.vector(from.bias)};
   };
@@ -66,6 +73,7 @@ void VulkanBackend::upload(const Weights& weights) {
   tables_ = uploader.bytes(std::as_bytes(std::span(tables)));
   embedding_ = uploader.matrix(weights.embedding);
   for (const LayerWeights& from : weights.layers) {
+    weight_bytes_.push_back(uploader.placed());
     Layer& to = layers_.emplace_back();
     to.attention_norm = uploader.vector(from.attention_norm);
     to.feed_forward_norm = uploader.vector(from.feed_forward_norm);
@@ -94,9 +102,9 @@ void VulkanBackend::upload(const Weights& weights) {
     to.shared_up = uploader.matrix(from.shared_up);
     to.shared_down = uploader.matrix(from.shared_down);
   }
+  weight_bytes_.push_back(uploader.placed());
   output_norm_ = uploader.vector(weights.output_norm);
   output_ = linear(weights.output);
-  weight_buffers_ = uploader.finish();
 }
 
 // 0 where no expert has a scale of its own.
@@ -186,6 +194,15 @@ void VulkanBackend::embed() {
   if (replaying_) return;
   products_->embed(recording_, embedding_, step_.address() + step_layout_.tokens,
                    {x_.address(), backend_detail::u32(config_.embedding), rows()});
+  recording_.barrier();
+}
+
+void VulkanBackend::take_rows(std::span<const float> rows) {
+  if (!rows_in_)
+    rows_in_ = device_->allocate(x_.size(), Memory::kUpload, "rows of the layer before");
+  std::memcpy(rows_in_.mapped(), rows.data(), rows.size_bytes());
+  if (replaying_) return;
+  recording_.copy(rows_in_, 0, x_, 0, rows.size_bytes());
   recording_.barrier();
 }
 
@@ -284,7 +301,7 @@ void VulkanBackend::head() {
   recording_.copy(logits_, 0, logits_host_, 0, bytes);
 }
 
-std::span<const float> VulkanBackend::end() {
+void VulkanBackend::finish() {
   if (!replaying_) {
     recording_.end();
     if (records_single_) recorded_rows_ = batch_.tokens.size();
@@ -296,9 +313,26 @@ std::span<const float> VulkanBackend::end() {
       ++work.calls;
       work.seconds += timed.seconds;
     }
+}
+
+std::span<const float> VulkanBackend::end() {
+  finish();
   const std::size_t outputs = batch_.outputs.size();
   const std::size_t vocabulary = config_.vocabulary;
   return {outputs > 0 ? logits_host_.as<float>() : nullptr, outputs * vocabulary};
+}
+
+std::span<const float> VulkanBackend::give_rows() {
+  const std::size_t values = rows_ * config_.embedding;
+  if (!rows_out_)
+    rows_out_ = device_->allocate(x_.size(), Memory::kReadback, "rows for the layer after");
+  if (!replaying_) {
+    // For what waits to be added; nobody reads the norm.
+    if (residual_waits_) norm(layers_.back().feed_forward_norm);
+    recording_.copy(x_, 0, rows_out_, 0, values * sizeof(float));
+  }
+  finish();
+  return {rows_out_.as<float>(), values};
 }
 
 std::vector<Backend::Work> VulkanBackend::profile() const {

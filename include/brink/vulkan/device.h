@@ -157,6 +157,9 @@ class Device {
   const std::vector<std::string>& messages() const { return messages_; }
   bool validates() const { return messenger_ != VK_NULL_HANDLE; }
 
+  /// Bytes that buffers can take now, as the driver tells. Drivers that run on the CPU have the
+  /// host's memory, whatever they tell: no limit.
+  std::uint64_t free_memory() const;
   /// Throws Error with the numbers when there is not enough memory.
   Buffer allocate(std::uint64_t bytes, Memory memory, std::string_view purpose);
 
@@ -204,6 +207,7 @@ class Device {
   VkPhysicalDeviceMemoryProperties memory_{};
   bool sets_subgroup_size_ = false;
   double timestamp_seconds_ = 0;  // of a tick; 0: no timestamps
+  bool has_budget_ = false;       // VK_EXT_memory_budget
   std::mutex mutex_;              // of the queue and the pipelines
   std::map<std::pair<std::string, std::vector<std::uint32_t>>, Pipeline, std::less<>> pipelines_;
 };

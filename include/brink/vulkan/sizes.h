@@ -98,6 +98,9 @@ struct BufferSizes {
            routes + 2 * choices + expert_out + 2 * shared + 2 * logits + rounded;
   }
 
+  /// The same of a backend whose layers others follow: rows in place of logits.
+  std::uint64_t total_without_head() const { return total() - 2 * logits + x; }
+
   std::uint64_t step = 0;  // once for the host, once for the device; so are the logits
   std::uint64_t x = 0, norm = 0, out = 0, q = 0, k = 0, v = 0, attention = 0;
   std::uint64_t stats = 0, partials = 0;  // of attention's splits

@@ -48,6 +48,9 @@ class Uploader {
   struct Options {
     std::uint64_t largest_buffer = ~std::uint64_t{0};  ///< bytes, if the device allows as many
     bool stage = false;  ///< through staging buffers even where the host sees the device's memory
+    bool plan = false;   ///< only finds buffer_sizes(): allocates and copies nothing
+    /// What such a plan found, so that no buffer is larger than what goes into it.
+    std::vector<std::uint64_t> buffers = {};
   };
   explicit Uploader(Device& device) : Uploader(device, Options{}) {}
   Uploader(Device& device, const Options& options);
@@ -60,10 +63,16 @@ class Uploader {
   std::uint64_t vector(const WeightVector& values);
   std::uint64_t bytes(std::span<const std::byte> data);
 
+  /// Bytes that have found their place so far.
+  std::uint64_t placed() const;
+  /// Bytes that are used of each buffer.
+  const std::vector<std::uint64_t>& buffer_sizes() const { return used_; }
+
   /// Hands over all buffers.
   std::vector<Buffer> finish();
 
  private:
+  DeviceMatrix decode(const WeightMatrix& matrix);
   DeviceMatrix upload(const WeightMatrix& matrix);
   std::uint64_t place(std::uint64_t bytes);
   void write(std::uint64_t offset, std::span<const std::byte> data);
@@ -75,9 +84,10 @@ class Uploader {
 
   Device& device_;
   std::uint64_t limit_;  // of one buffer
-  bool stage_;
-  std::vector<Buffer> buffers_;
-  std::uint64_t used_ = 0;  // of the last one
+  const Options options_;
+  std::vector<Buffer> buffers_;      // none while planning
+  std::vector<std::uint64_t> used_;  // of each
+  std::uint64_t capacity_ = 0;       // of the last one
   Buffer staging_;
   Recording recording_;
   std::map<const void*, DeviceMatrix> known_;

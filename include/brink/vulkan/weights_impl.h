@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -16,26 +17,27 @@ Uploader::Uploader(Device& device, const Options& options)
     : device_(device),
       limit_(std::min(device.info().largest_buffer, options.largest_buffer) / kAlignment *
              kAlignment),
-      stage_(options.stage),
+      options_(options),
       recording_(device) {}
 
 // Room of `bytes` in the last buffer or a new one; its offset there.
 std::uint64_t Uploader::place(std::uint64_t bytes) {
   // Shaders read whole words, of which only the first bytes may be weights.
   bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  if (buffers_.empty() || used_ + bytes > buffers_.back().size()) {
-    const std::uint64_t size = std::max(bytes, std::min(kChunk, limit_));
-    buffers_.push_back(device_.allocate(size, Memory::kDevice, "weights"));
-    used_ = 0;
+  if (used_.empty() || used_.back() + bytes > capacity_) {
+    capacity_ = std::max(bytes, std::min(kChunk, limit_));
+    if (used_.size() < options_.buffers.size()) capacity_ = options_.buffers[used_.size()];
+    if (!options_.plan) buffers_.push_back(device_.allocate(capacity_, Memory::kDevice, "weights"));
+    used_.push_back(0);
   }
-  const std::uint64_t offset = used_;
-  used_ += bytes;
+  const std::uint64_t offset = used_.back();
+  used_.back() += bytes;
   return offset;
 }
 
 void Uploader::write(std::uint64_t offset, std::span<const std::byte> data) {
   const Buffer& to = buffers_.back();
-  if (to.mapped() != nullptr && !stage_) {
+  if (to.mapped() != nullptr && !options_.stage) {
     std::memcpy(to.mapped() + offset, data.data(), data.size());
     return;
   }
@@ -52,6 +54,7 @@ void Uploader::write(std::uint64_t offset, std::span<const std::byte> data) {
 
 std::uint64_t Uploader::bytes(std::span<const std::byte> data) {
   const std::uint64_t offset = place(data.size());
+  if (options_.plan) return offset;
   write(offset, data);
   return buffers_.back().address() + offset;
 }
@@ -69,19 +72,22 @@ DeviceMatrix Uploader::matrix(const WeightMatrix& matrix) {
     return same;
   }
   // Integers and F64 have no shaders of their own: nobody asks them to be fast.
-  if (find_shader("matvec." + std::string(format_of(matrix.type).name)).empty()) {
-    std::vector<float> values(matrix.rows * matrix.columns);
-    format_of(matrix.type).decode(matrix.data, values.data(), values.size());
-    WeightMatrix decoded = matrix;
-    decoded.data = reinterpret_cast<const std::uint8_t*>(values.data());
-    decoded.type = TensorType::kF32;
-    const DeviceMatrix result = upload(decoded);
-    known_.emplace(matrix.data, result);
-    return result;
-  }
-  const DeviceMatrix result = upload(matrix);
+  const bool has_shader =
+      !find_shader("matvec." + std::string(format_of(matrix.type).name)).empty();
+  const DeviceMatrix result = has_shader ? upload(matrix) : decode(matrix);
   known_.emplace(matrix.data, result);
   return result;
+}
+
+DeviceMatrix Uploader::decode(const WeightMatrix& matrix) {
+  std::vector<float> values(options_.plan ? 0 : matrix.rows * matrix.columns);
+  WeightMatrix decoded = matrix;
+  decoded.type = TensorType::kF32;
+  if (!options_.plan) {
+    format_of(matrix.type).decode(matrix.data, values.data(), values.size());
+    decoded.data = reinterpret_cast<const std::uint8_t*>(values.data());
+  }
+  return upload(decoded);
 }
 
 DeviceMatrix Uploader::upload(const WeightMatrix& matrix) {
@@ -124,6 +130,10 @@ DeviceExperts Uploader::experts(const ExpertMatrices& matrices) {
   result.rows = static_cast<std::uint32_t>(rows);
   for (const WeightMatrix& m : matrices) result.scales.push_back(m.scale);
   return result;
+}
+
+std::uint64_t Uploader::placed() const {
+  return std::accumulate(used_.begin(), used_.end(), std::uint64_t{0});
 }
 
 std::vector<Buffer> Uploader::finish() { return std::move(buffers_); }
