@@ -1,12 +1,12 @@
-// ids[row] = index of the largest value of a row: the lowest among equals, never a NaN's (0 where
-// there is nothing else). One workgroup a row; dispatch (rows).
+// ids[row] = index of the largest value of a row: the lowest among equals; -1 where no value is a
+// number above -infinity. One workgroup a row; dispatch (rows).
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 
 layout(push_constant, std430) uniform Push {
   uint64_t logits;  // [rows][width]
-  uint64_t ids;     // [rows] uint
+  uint64_t ids;     // [rows] int
   uint width;
 };
 
@@ -26,5 +26,6 @@ void main() {
   }
   const uint largest = workgroup_max(best);
   index = workgroup_min(best == largest ? index : 0xffffffffu);
-  if (gl_LocalInvocationID.x == 0) Uints(ids).v[gl_WorkGroupID.x] = index;
+  if (gl_LocalInvocationID.x != 0) return;
+  Uints(ids).v[gl_WorkGroupID.x] = largest > order_of(uintBitsToFloat(0xff800000u)) ? index : ~0u;
 }

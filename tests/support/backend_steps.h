@@ -46,7 +46,7 @@ inline std::vector<float> backend_steps(const Config& config, Backend& backend) 
   const auto step = [&](std::size_t count, const std::vector<BatchSequence>& sequences,
                         const std::vector<std::uint32_t>& outputs) {
     const std::span<const float> rows =
-        forward(config, backend, {std::span(tokens).first(count), sequences, outputs});
+        forward(config, backend, {std::span(tokens).first(count), sequences, outputs}).logits;
     all.insert(all.end(), rows.begin(), rows.end());
   };
   step(40, {{0, 40, 0, first}}, {3, 20, 39});

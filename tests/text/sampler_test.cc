@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -228,6 +229,40 @@ TEST(Sampler, LogitsThatAreNotNumbersAreNeverChosen) {
     EXPECT_THROW(sampler.sample(std::vector<float>{kNan, -kInf}), Error);
     EXPECT_THROW(sampler.sample(std::vector<float>{}), Error);
   }
+}
+
+// The largest logits alone, as a device gives them, choose what all of them would.
+TEST(Sampler, TheBestAloneChooseTheSame) {
+  EXPECT_EQ(Sampler({.temperature = 0.0f}).needed(), 1u);
+  EXPECT_EQ(Sampler({.top_k = 7}).needed(), 7u);
+  EXPECT_EQ(Sampler({.top_k = 0}).needed(), 0u);
+  EXPECT_EQ(Sampler({.repetition_penalty = 1.1f}).needed(), 0u);
+  EXPECT_EQ(Sampler({.repetition_penalty = 1.1f, .repetition_window = 0}).needed(), 40u);
+
+  std::vector<float> logits(1000);
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    logits[i] = static_cast<float>((i * 7919) % 97) * 0.07f;  // with equals
+  logits[5] = kNan;
+  std::vector<std::int32_t> order;
+  for (std::int32_t i = 0; i < 1000; ++i)
+    if (i != 5) order.push_back(i);
+  const auto logit = [&](std::int32_t id) { return logits[static_cast<std::size_t>(id)]; };
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::int32_t a, std::int32_t b) { return logit(a) > logit(b); });
+  for (const SamplingOptions& options :
+       {SamplingOptions{}, SamplingOptions{.temperature = 0.0f}, SamplingOptions{.top_k = 5},
+        SamplingOptions{.top_k = 100, .top_p = 0.5f, .min_p = 0.0f},
+        SamplingOptions{.top_k = 3, .top_p = 1.0f, .min_p = 0.9f}}) {
+    Sampler all(options), best(options);
+    std::vector<float> values;
+    for (std::size_t i = 0; i < best.needed(); ++i) values.push_back(logit(order[i]));
+    for (int draw = 0; draw < 1000; ++draw)
+      ASSERT_EQ(best.sample(std::span(order).first(values.size()), values), all.sample(logits));
+  }
+  const std::vector<std::int32_t> none = {-1}, ids = {3, 4};
+  EXPECT_THROW(Sampler({.temperature = 0.0f}).sample(none, {}), Error);
+  EXPECT_THROW(Sampler({.top_k = 2}).sample(ids, std::vector<float>{-kInf, kNan}), Error);
+  EXPECT_EQ(Sampler({.top_k = 2}).sample(ids, std::vector<float>{-kInf, 1.0f}), 4);
 }
 
 TEST(Sampler, AVerySmallTemperatureIsNearlyGreedy) {

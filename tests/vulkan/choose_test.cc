@@ -22,14 +22,7 @@ using Choose = ShaderTest;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-struct ArgmaxPush {  // of argmax.comp
-  std::uint64_t logits, ids;
-  u32 width;
-};
-struct TopKPush {  // of top_k.comp
-  std::uint64_t logits, ids, values;
-  u32 width, k;
-};
+using vulkan::ArgmaxPush, vulkan::TopKPush;
 
 // Indices of the values of a row, the largest first, then the lowest index, NaN last.
 std::vector<u32> ordered(std::span<const float> row) {
@@ -64,10 +57,9 @@ TEST_F(Choose, ArgmaxTakesTheFirstOfTheLargest) {
           run("argmax", {size}, ArgmaxPush{on_x.address(), ids.address(), width}, rows);
           for (u32 row = 0; row < rows; ++row) {
             const std::span<const float> values = std::span(x).subspan(row * width, width);
-            u32 best = width;
+            u32 best = ~0u;  // -1: nothing but NaN and -infinity
             for (u32 i = 0; i < width; ++i)
-              if (!std::isnan(values[i]) && (best == width || values[i] > values[best])) best = i;
-            if (best == width) best = 0;  // nothing but NaN
+              if (values[i] > (best == ~0u ? -kInfinity : values[best])) best = i;
             ASSERT_EQ(ids[row], best) << width << " values, kind " << kind << ", size " << size;
           }
         }

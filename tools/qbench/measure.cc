@@ -105,7 +105,7 @@ Test generation_test(Session& session, const Result& base, std::size_t steps,
     for (std::size_t s = 0; s < sequences; ++s) session.truncate(s, depth);
     for (std::size_t i = 0; i < tokens.size(); ++i) {
       for (std::size_t s = 0; s < sequences; ++s) inputs[s] = {s, {&tokens[i], 1}};
-      session.step(inputs);
+      session.step_best(inputs, 1);
     }
   };
   return test;

@@ -49,7 +49,7 @@ class CpuBackend final : public Backend {
   void down(std::size_t layer) override;
   void experts(std::size_t layer) override;
   void head() override;
-  std::span<const float> end() override;
+  Outputs end() override;
   std::span<const float> give_rows() override;
   void copy_page(std::uint32_t from, std::uint32_t to) override;
 

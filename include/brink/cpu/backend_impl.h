@@ -414,8 +414,8 @@ void CpuBackend::head() {
   });
 }
 
-std::span<const float> CpuBackend::end() {
-  return {logits_.data(), batch_.outputs.size() * config_.vocabulary};
+Outputs CpuBackend::end() {
+  return {.logits = {logits_.data(), batch_.outputs.size() * config_.vocabulary}};
 }
 
 std::span<const float> CpuBackend::give_rows() {

@@ -25,6 +25,18 @@ struct Batch {
   std::span<const std::int32_t> tokens;      ///< ids, checked to be in the vocabulary
   std::span<const BatchSequence> sequences;  ///< cover `tokens` in order
   std::span<const std::uint32_t> outputs;    ///< tokens whose logits are wanted, ascending
+  /// 0: all logits of an output; else so many of the largest ones, where Backend::most_best()
+  /// allows.
+  std::size_t best = 0;
+};
+
+/// What a step gives for its outputs, in their order: all logits, or only the best tokens, largest
+/// logit first, the lower id first among equals.
+struct Outputs {
+  std::span<const float> logits = {};  ///< [outputs][vocabulary]; empty when best_ids are given
+  /// [outputs][best]; a single one is -1 where no logit is a number above -infinity.
+  std::span<const std::int32_t> best_ids = {};
+  std::span<const float> best_logits = {};  ///< [outputs][best]; empty for a single best
 };
 
 /// Executes (or records) the operations of model/transformer.h. Between begin and end a backend
@@ -72,8 +84,11 @@ class Backend {
   /// logits = W norm(x) (+ bias).
   virtual void head() = 0;
 
-  /// Waits for the results: one row of `vocabulary` logits per output, valid until the next begin.
-  virtual std::span<const float> end() = 0;
+  /// Waits for the results, valid until the next begin.
+  virtual Outputs end() = 0;
+
+  /// The largest Batch::best: 0 for a backend that cannot choose tokens where it computes.
+  virtual std::size_t most_best() const { return 0; }
 
   /// Instead of head() and end(), for a backend whose layers those of another follow: waits and
   /// gives x, a row for each token of the batch, valid until the next begin.

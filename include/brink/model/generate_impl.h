@@ -25,6 +25,8 @@ struct Generation::State {
   /// Samples tokens until there is text to show or the generation ends.
   void advance();
   void end(Finish why);
+  /// Leaves what the sampler needs in `outputs`.
+  void feed(std::span<const std::int32_t> ids);
 
   Session& session;
   std::vector<std::int32_t> prompt;
@@ -33,7 +35,7 @@ struct Generation::State {
   Sampler sampler;
   StreamDecoder decoder;
   StopMatcher stop;
-  std::span<const float> logits;
+  Outputs outputs;            // of the last step
   std::int32_t pending = -1;  // sampled, not yet fed
   std::size_t tokens = 0;
   std::string piece;
@@ -41,6 +43,11 @@ struct Generation::State {
   bool started = false;
   bool done = false;  // the last piece has been taken
 };
+
+void Generation::State::feed(std::span<const std::int32_t> ids) {
+  const SequenceInput input{sequence, ids, Logits::kLast};
+  outputs = session.step_best({&input, 1}, sampler.needed());
+}
 
 void Generation::State::end(Finish why) {
   finish = why;
@@ -70,9 +77,10 @@ void Generation::State::advance() {
         end(Finish::kContext);
         break;
       }
-      logits = session.feed({&pending, 1}, Logits::kLast, sequence);
+      feed({&pending, 1});
     }
-    pending = sampler.sample(logits);
+    pending = outputs.best_ids.empty() ? sampler.sample(outputs.logits)
+                                       : sampler.sample(outputs.best_ids, outputs.best_logits);
     sampler.accept(pending);
     ++tokens;
     if (session.model().tokenizer().is_end_of_generation(pending)) {
@@ -95,7 +103,7 @@ Generation::Iterator Generation::begin() {
   State& s = *state_;
   if (!s.started) {
     s.started = true;
-    s.logits = s.session.feed(s.prompt, Logits::kLast, s.sequence);
+    s.feed(s.prompt);
     for (const std::int32_t id : s.prompt) s.sampler.accept(id);
     s.advance();
   }

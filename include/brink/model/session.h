@@ -80,7 +80,12 @@ class Session {
   /// Error, with nothing changed, on a sequence or token id out of range or a full context.
   std::span<const float> step(std::span<const SequenceInput> inputs);
 
-  /// The same for one sequence.
+  /// The same, but where the backend can choose tokens where it computes (Backend::most_best) only
+  /// the `best` largest logits of each are given, with their ids: less to read back from a device,
+  /// and to search. 0: all logits.
+  Outputs step_best(std::span<const SequenceInput> inputs, std::size_t best);
+
+  /// step() for one sequence.
   std::span<const float> feed(std::span<const std::int32_t> tokens, Logits logits = Logits::kLast,
                               std::size_t sequence = 0);
 
@@ -115,8 +120,8 @@ class Session {
   void reserve(std::span<const SequenceInput> inputs);
   void choose_outputs(const SequenceInput& input, std::size_t begin, std::size_t end,
                       std::size_t first);
-  std::span<const float> run(std::span<const SequenceInput> inputs, std::size_t tokens,
-                             std::size_t rows);
+  Outputs run(std::span<const SequenceInput> inputs, std::size_t tokens, std::size_t rows,
+              std::size_t best);
 
   Model model_;
   SessionOptions options_;

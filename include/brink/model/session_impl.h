@@ -95,7 +95,10 @@ struct Session::Run {
   std::vector<std::int32_t> tokens;      // of the batch
   std::vector<BatchSequence> sequences;  // of the batch
   std::vector<std::uint32_t> outputs;    // of the batch
-  AlignedBuffer<float> logits;           // rows of a step of several batches
+  // Outputs of a step of several batches.
+  AlignedBuffer<float> logits;
+  std::vector<std::int32_t> best_ids;
+  std::vector<float> best_logits;
 };
 
 Session::Session(Model model, SessionOptions options)
@@ -187,6 +190,10 @@ void Session::reserve(std::span<const SequenceInput> inputs) {
 }
 
 std::span<const float> Session::step(std::span<const SequenceInput> inputs) {
+  return step_best(inputs, 0).logits;
+}
+
+Outputs Session::step_best(std::span<const SequenceInput> inputs, std::size_t best) {
   check(inputs);
   std::size_t tokens = 0;
   std::size_t rows = 0;
@@ -199,7 +206,7 @@ std::span<const float> Session::step(std::span<const SequenceInput> inputs) {
   if (tokens == 0) return {};
   reserve(inputs);
   try {
-    return run(inputs, tokens, rows);
+    return run(inputs, tokens, rows, best <= backend_->most_best() ? best : 0);
   } catch (...) {
     for (std::size_t i = 0; i < inputs.size(); ++i)
       pages_.truncate(inputs[i].sequence, run_->start[i]);
@@ -207,18 +214,20 @@ std::span<const float> Session::step(std::span<const SequenceInput> inputs) {
   }
 }
 
-std::span<const float> Session::run(std::span<const SequenceInput> inputs, std::size_t tokens,
-                                    std::size_t rows) {
+Outputs Session::run(std::span<const SequenceInput> inputs, std::size_t tokens, std::size_t rows,
+                     std::size_t best) {
   Run& r = *run_;
   const std::size_t vocabulary = model_.config().vocabulary;
   // Batches of nearly equal size: a small rest would take the kernels for few tokens, which are
   // slower there and round differently.
   const std::size_t batches = (tokens + options_.batch - 1) / options_.batch;
-  if (batches > 1) r.logits.reserve_discarding(rows * vocabulary);
+  if (batches > 1 && best == 0) r.logits.reserve_discarding(rows * vocabulary);
+  r.best_ids.clear();
+  r.best_logits.clear();
   std::size_t input = 0;  // the input that comes next
   std::size_t taken = 0;  // tokens of it that earlier batches had
   std::size_t rows_done = 0;
-  std::span<const float> logits;
+  Outputs outputs;
   for (std::size_t b = 0; b < batches; ++b) {
     const std::size_t size = tokens * (b + 1) / batches - tokens * b / batches;
     r.tokens.clear();
@@ -240,12 +249,18 @@ std::span<const float> Session::run(std::span<const SequenceInput> inputs, std::
         taken = 0;
       }
     }
-    logits = forward(model_.config(), *backend_, {r.tokens, r.sequences, r.outputs});
-    if (batches > 1 && !logits.empty())
-      std::memcpy(r.logits.data() + rows_done * vocabulary, logits.data(), logits.size_bytes());
+    outputs = forward(model_.config(), *backend_, {r.tokens, r.sequences, r.outputs, best});
+    if (batches == 1) return outputs;
+    if (!outputs.logits.empty())
+      std::memcpy(r.logits.data() + rows_done * vocabulary, outputs.logits.data(),
+                  outputs.logits.size_bytes());
+    r.best_ids.insert(r.best_ids.end(), outputs.best_ids.begin(), outputs.best_ids.end());
+    r.best_logits.insert(r.best_logits.end(), outputs.best_logits.begin(),
+                         outputs.best_logits.end());
     rows_done += r.outputs.size();
   }
-  return batches > 1 ? std::span<const float>(r.logits.data(), rows * vocabulary) : logits;
+  if (best == 0) return {.logits = {r.logits.data(), rows * vocabulary}};
+  return {.best_ids = r.best_ids, .best_logits = r.best_logits};
 }
 
 std::span<const float> Session::feed(std::span<const std::int32_t> tokens, Logits logits,

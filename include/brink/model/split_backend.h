@@ -48,7 +48,8 @@ class SplitBackend final : public Backend {
   void down(std::size_t layer) override { of(layer).down(own(layer)); }
   void experts(std::size_t layer) override { of(layer).experts(own(layer)); }
   void head() override { second_->head(); }
-  std::span<const float> end() override { return second_->end(); }
+  Outputs end() override { return second_->end(); }
+  std::size_t most_best() const override { return second_->most_best(); }
   std::span<const float> give_rows() override { return second_->give_rows(); }
   std::vector<Work> profile() const override;
   void reset_profile() override;

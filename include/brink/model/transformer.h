@@ -16,9 +16,9 @@
 
 namespace brink {
 
-/// Runs `batch` through the model: its k and v are in the cache afterwards. Returns one row of
-/// logits per output of the batch, valid until the next run.
-inline std::span<const float> forward(const Config& config, Backend& backend, const Batch& batch) {
+/// Runs `batch` through the model: its k and v are in the cache afterwards. What it returns is
+/// valid until the next run.
+inline Outputs forward(const Config& config, Backend& backend, const Batch& batch) {
   backend.begin(batch);
   backend.embed();
   const std::size_t layers = config.layers.size();

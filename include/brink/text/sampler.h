@@ -41,6 +41,13 @@ class Sampler {
   /// Throws Error when no logit is a number above -infinity.
   std::int32_t sample(std::span<const float> logits);
 
+  /// How many of the largest logits are enough to choose from: 0 if all are needed.
+  std::size_t needed() const;
+  /// What sample() of all logits would choose, from the needed() largest ones: ids, largest logit
+  /// first, the lower id first among equals, and their logits (not read where one is needed; its id
+  /// is -1 if no logit is a number above -infinity).
+  std::int32_t sample(std::span<const std::int32_t> best_ids, std::span<const float> best_logits);
+
   /// Records a token for the repetition penalty: prompt tokens, if wanted, and each sampled one.
   void accept(std::int32_t id);
 
@@ -55,6 +62,7 @@ class Sampler {
 
   std::span<const float> penalise(std::span<const float> logits);
   void keep_top_k(std::span<const float> logits);
+  std::int32_t choose_candidate();
   void keep_top_p();
   void keep_min_p();
   std::int32_t draw();

@@ -90,7 +90,7 @@ void Sampler::keep_top_k(std::span<const float> logits) {
     }
     if (limit < logits.size()) std::push_heap(candidates_.begin(), candidates_.end(), better);
   }
-  if (candidates_.empty()) throw Error("no logit is a number above -infinity: nothing to sample");
+  if (candidates_.empty()) return;
   // Best first, as the later stages expect it; without a limit the order is made only as far as
   // top-p needs it.
   if (limit < logits.size()) {
@@ -181,9 +181,33 @@ std::int32_t Sampler::sample(std::span<const float> logits) {
     return best.id;
   }
   keep_top_k(penalised);
+  return choose_candidate();
+}
+
+std::int32_t Sampler::choose_candidate() {
+  if (candidates_.empty()) throw Error("no logit is a number above -infinity: nothing to sample");
   keep_top_p();
   keep_min_p();
   return draw();
+}
+
+std::size_t Sampler::needed() const {
+  const bool penalises = options_.repetition_penalty != 1.0f && options_.repetition_window > 0;
+  if (penalises) return 0;
+  return options_.temperature == 0.0f ? 1 : static_cast<std::size_t>(options_.top_k);
+}
+
+std::int32_t Sampler::sample(std::span<const std::int32_t> best_ids,
+                             std::span<const float> best_logits) {
+  candidates_.clear();
+  if (options_.temperature == 0.0f) {
+    if (!best_ids.empty() && best_ids.front() >= 0) return best_ids.front();
+  } else {
+    for (std::size_t i = 0; i < best_ids.size(); ++i)
+      if (best_logits[i] > -std::numeric_limits<float>::infinity())
+        candidates_.push_back({best_logits[i], best_ids[i]});
+  }
+  return choose_candidate();
 }
 
 }  // namespace brink

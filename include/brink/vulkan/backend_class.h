@@ -36,7 +36,8 @@ class VulkanBackend final : public Backend {
   void down(std::size_t layer) override;
   void experts(std::size_t layer) override;
   void head() override;
-  std::span<const float> end() override;
+  Outputs end() override;
+  std::size_t most_best() const override;
   std::span<const float> give_rows() override;
   void copy_page(std::uint32_t from, std::uint32_t to) override;
   std::vector<Work> profile() const override;
@@ -68,6 +69,7 @@ class VulkanBackend final : public Backend {
   void finish();
   // The next product's input: norm_ = norm(x), after x += the waiting product.
   void norm(std::uint64_t weight);
+  void choose_best();
   void multiply(const Buffer& x, std::size_t columns, std::span<const DeviceProduct> products);
   void multiply(const Buffer& x, const DeviceMatrix& matrix, const Buffer& y);
   void swiglu(const Buffer& gate, const Buffer& up, std::uint64_t gate_bias, std::uint64_t up_bias,
@@ -97,6 +99,7 @@ class VulkanBackend final : public Backend {
 
   Buffer x_, norm_, q_, k_, v_, attention_, stats_, partials_, gate_, up_, out_;
   Buffer logits_, logits_host_;
+  Buffer best_, best_host_;    // ids of all outputs, then their logits
   Buffer rows_in_, rows_out_;  // x as the host sees it; made when it is taken or given
   Buffer routes_, choices_, choice_weights_, expert_out_, shared_routes_, shared_gate_, shared_up_;
   Buffer kv_;
@@ -105,6 +108,7 @@ class VulkanBackend final : public Backend {
   std::map<std::string, Work> work_;  // by shader
   // The recording serves any step of this many single tokens with logits; 0: none.
   std::size_t recorded_rows_ = 0;
+  std::size_t recorded_best_ = 0;  // Batch::best of the recording
   bool records_single_ = false;
   bool replaying_ = false;
   Batch batch_;

@@ -157,7 +157,7 @@ void VulkanBackend::begin(const Batch& batch) {
   // All that changes between steps of single tokens is in the step's inputs.
   bool single = batch.outputs.size() == rows_;
   for (const BatchSequence& sequence : batch.sequences) single = single && sequence.count == 1;
-  replaying_ = single && recorded_rows_ == rows_;
+  replaying_ = single && recorded_rows_ == rows_ && recorded_best_ == batch.best;
   if (replaying_) return;
   recorded_rows_ = 0;
   records_single_ = single;
@@ -286,10 +286,7 @@ void VulkanBackend::head() {
   if (replaying_) return;
   norm(output_norm_);
   const std::uint64_t bytes = rows_ * config_.vocabulary * sizeof(float);
-  if (logits_.size() < bytes) {
-    logits_ = device_->allocate(bytes, Memory::kDevice, "logits");
-    logits_host_ = device_->allocate(bytes, Memory::kReadback, "logits");
-  }
+  if (logits_.size() < bytes) logits_ = device_->allocate(bytes, Memory::kDevice, "logits");
   multiply(norm_, output_.matrix, logits_);
   if (output_.bias != 0) {
     using namespace backend_detail;
@@ -298,13 +295,40 @@ void VulkanBackend::head() {
                         u32((config_.vocabulary + 4 * kLocal - 1) / (4 * kLocal)), rows());
     recording_.barrier();
   }
+  if (batch_.best > 0) return choose_best();
+  if (logits_host_.size() < bytes)
+    logits_host_ = device_->allocate(bytes, Memory::kReadback, "logits");
   recording_.copy(logits_, 0, logits_host_, 0, bytes);
+}
+
+void VulkanBackend::choose_best() {
+  using namespace backend_detail;
+  const std::uint32_t width = u32(config_.vocabulary), best = u32(batch_.best);
+  const std::uint64_t ids = rows_ * batch_.best * sizeof(std::int32_t);
+  if (best_.size() < 2 * ids) {
+    best_ = device_->allocate(2 * ids, Memory::kDevice, "chosen tokens");
+    best_host_ = device_->allocate(2 * ids, Memory::kReadback, "chosen tokens");
+  }
+  if (best == 1)
+    recording_.dispatch(device_->pipeline("argmax", {kLocal}),
+                        ArgmaxPush{logits_.address(), best_.address(), width}, rows());
+  else
+    recording_.dispatch(
+        device_->pipeline("top_k", {kLocal}),
+        TopKPush{logits_.address(), best_.address(), best_.address() + ids, width, best}, rows());
+  recording_.barrier();
+  recording_.copy(best_, 0, best_host_, 0, best == 1 ? ids : 2 * ids);
+}
+
+std::size_t VulkanBackend::most_best() const {
+  return std::min<std::size_t>(backend_detail::kLocal, config_.vocabulary);
 }
 
 void VulkanBackend::finish() {
   if (!replaying_) {
     recording_.end();
     if (records_single_) recorded_rows_ = batch_.tokens.size();
+    recorded_best_ = batch_.best;
   }
   device_->run(recording_);
   if (options_.profile)
@@ -315,11 +339,14 @@ void VulkanBackend::finish() {
     }
 }
 
-std::span<const float> VulkanBackend::end() {
+Outputs VulkanBackend::end() {
   finish();
-  const std::size_t outputs = batch_.outputs.size();
-  const std::size_t vocabulary = config_.vocabulary;
-  return {outputs > 0 ? logits_host_.as<float>() : nullptr, outputs * vocabulary};
+  const std::size_t outputs = batch_.outputs.size(), best = batch_.best;
+  if (outputs == 0) return {};
+  if (best == 0) return {.logits = {logits_host_.as<float>(), outputs * config_.vocabulary}};
+  Outputs result{.best_ids = {best_host_.as<std::int32_t>(), outputs * best}};
+  if (best > 1) result.best_logits = {best_host_.as<float>() + outputs * best, outputs * best};
+  return result;
 }
 
 std::span<const float> VulkanBackend::give_rows() {

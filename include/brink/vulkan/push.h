@@ -39,6 +39,14 @@ struct PromptPush {
   std::uint32_t page_bytes, k_offset, v_offset, heads, kv_heads;
   float scale;
 };
+struct ArgmaxPush {
+  std::uint64_t logits, ids;
+  std::uint32_t width;
+};
+struct TopKPush {
+  std::uint64_t logits, ids, values;
+  std::uint32_t width, k;
+};
 struct RoutePush {
   std::uint64_t logits, ids, weights;
   std::uint32_t used, normalize;
