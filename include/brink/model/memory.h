@@ -13,7 +13,8 @@ struct MemoryUse {
   std::uint64_t kv_cache = 0;  ///< for the whole context of all sequences
   std::uint64_t working = 0;   ///< activations of one batch, logits of one row per sequence
 
-  std::uint64_t device = 0;  ///< of all these, in the memory of a Vulkan device
+  std::uint64_t device = 0;  ///< of all these, what a Vulkan device holds; where its memory is the
+                             ///< host's, weights stay in the mapped file
 
   std::uint64_t total() const { return weights + kv_cache + working; }
 };

@@ -115,7 +115,14 @@ Session::Session(Model model, SessionOptions options)
 }
 
 Session::Session(Session&&) noexcept = default;
-Session& Session::operator=(Session&&) noexcept = default;
+Session& Session::operator=(Session&& other) noexcept {
+  backend_ = std::move(other.backend_);  // first: the old one may use the old model's file
+  model_ = std::move(other.model_);
+  options_ = std::move(other.options_);
+  pages_ = std::move(other.pages_);
+  run_ = std::move(other.run_);
+  return *this;
+}
 Session::~Session() = default;
 
 const char* Session::backend_name() const { return backend_->name(); }

@@ -9,28 +9,20 @@
 namespace brink {
 namespace split_detail {
 
-inline std::uint64_t bytes_of(const WeightMatrix& matrix) {
-  return matrix ? std::uint64_t{matrix.rows} * matrix.bytes_per_row() : 0;
-}
-inline std::uint64_t bytes_of(const WeightVector& vector) { return vector.size() * sizeof(float); }
-inline std::uint64_t bytes_of(const Linear& linear) {
-  return bytes_of(linear.matrix) + bytes_of(linear.bias);
-}
-inline std::uint64_t bytes_of(const ExpertMatrices& experts) {
-  return experts.empty() ? 0 : experts.size() * bytes_of(experts.front());
-}
-inline std::uint64_t bytes_of(const LayerWeights& l) {
+// As stored, where vectors are f32.
+inline std::uint64_t bytes_of(const Weights& weights) {
   std::uint64_t sum = 0;
-  for (const WeightVector* v : {&l.attention_norm, &l.q_norm, &l.k_norm, &l.feed_forward_norm})
-    sum += bytes_of(*v);
-  for (const Linear* m : {&l.q, &l.k, &l.v, &l.attention_output, &l.gate, &l.up, &l.down})
-    sum += bytes_of(*m);
-  for (const WeightMatrix* m :
-       {&l.router, &l.shared_router, &l.shared_gate, &l.shared_up, &l.shared_down})
-    sum += bytes_of(*m);
-  for (const ExpertMatrices* m : {&l.expert_gate, &l.expert_up, &l.expert_down})
-    sum += bytes_of(*m);
-  return sum;
+  for_each_matrix(weights, [&](const WeightMatrix& matrix) {
+    sum += std::uint64_t{matrix.rows} * matrix.bytes_per_row();
+  });
+  std::size_t values = weights.output_norm.size() + weights.output.bias.size();
+  for (const LayerWeights& l : weights.layers) {
+    for (const WeightVector* v : {&l.attention_norm, &l.q_norm, &l.k_norm, &l.feed_forward_norm})
+      values += v->size();
+    for (const Linear* m : {&l.q, &l.k, &l.v, &l.attention_output, &l.gate, &l.up, &l.down})
+      values += m->bias.size();
+  }
+  return sum + values * sizeof(float);
 }
 
 }  // namespace split_detail
@@ -50,11 +42,7 @@ ModelPart::ModelPart(const Config& whole, const Weights& all, std::size_t first,
     weights.output_norm = all.output_norm;
     weights.output = all.output;
   }
-  using split_detail::bytes_of;
-  weights.bytes = bytes_of(weights.embedding) + bytes_of(weights.output_norm);
-  if (weights.output.matrix.data != weights.embedding.data)
-    weights.bytes += bytes_of(weights.output);
-  for (const LayerWeights& l : weights.layers) weights.bytes += bytes_of(l);
+  weights.bytes = split_detail::bytes_of(weights);
 }
 
 SplitBackend::SplitBackend(const Config& config, const Weights& weights, std::size_t border,

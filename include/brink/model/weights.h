@@ -65,6 +65,28 @@ struct Weights {
   static Weights from_gguf(const Gguf& gguf, const Config& config);
 };
 
+/// fn(matrix) for every matrix of a layer or a model that there is; all experts one by one.
+template <class F>
+void for_each_matrix(const LayerWeights& l, F&& fn) {
+  const auto visit = [&](const WeightMatrix& matrix) {
+    if (matrix) fn(matrix);
+  };
+  for (const Linear* m : {&l.q, &l.k, &l.v, &l.attention_output, &l.gate, &l.up, &l.down})
+    visit(m->matrix);
+  for (const WeightMatrix* m :
+       {&l.router, &l.shared_router, &l.shared_gate, &l.shared_up, &l.shared_down})
+    visit(*m);
+  for (const ExpertMatrices* m : {&l.expert_gate, &l.expert_up, &l.expert_down})
+    for (const WeightMatrix& expert : *m) visit(expert);
+}
+template <class F>
+void for_each_matrix(const Weights& weights, F&& fn) {
+  if (weights.embedding) fn(weights.embedding);
+  if (weights.output.matrix && weights.output.matrix.data != weights.embedding.data)
+    fn(weights.output.matrix);
+  for (const LayerWeights& layer : weights.layers) for_each_matrix(layer, fn);
+}
+
 }  // namespace brink
 
 #endif  // BRINK_MODEL_WEIGHTS_H_

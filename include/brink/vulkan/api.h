@@ -79,6 +79,7 @@ struct Loader {
 
 struct InstanceFunctions {
   BRINK_VULKAN_INSTANCE_FUNCTIONS(BRINK_VULKAN_DECLARE)
+  BRINK_VULKAN_DECLARE(vkGetPhysicalDeviceExternalBufferProperties)
   // Only with the validation layer's extension.
   PFN_vkCreateDebugUtilsMessengerEXT vkCreateDebugUtilsMessengerEXT = nullptr;
   PFN_vkDestroyDebugUtilsMessengerEXT vkDestroyDebugUtilsMessengerEXT = nullptr;
@@ -86,6 +87,8 @@ struct InstanceFunctions {
 
 struct DeviceFunctions {
   BRINK_VULKAN_DEVICE_FUNCTIONS(BRINK_VULKAN_DECLARE)
+  // Only with VK_EXT_external_memory_host.
+  BRINK_VULKAN_DECLARE(vkGetMemoryHostPointerPropertiesEXT)
 };
 
 #undef BRINK_VULKAN_DECLARE

@@ -26,12 +26,14 @@ struct VulkanBackendOptions {
   std::string device = {};  ///< number or part of the name; empty: the best one
   /// Bytes of the device's memory that may be used; 0: what is free.
   std::uint64_t memory = 0;
+  /// Copies weights even where the device could use them where they lie in the host's memory.
+  bool copy_weights = false;
 };
 
-/// Uploads the weights and returns the backend. `config` must outlive it, `weights` need not.
-/// Throws Error where this build has no Vulkan, the machine has none, the device lacks a feature or
-/// memory, all by name and with the numbers; memory is checked before anything is copied, and the
-/// error says how many layers would fit.
+/// Uploads the weights and returns the backend. `config` and what the matrices of `weights` point
+/// to must outlive it, `weights` itself need not. Throws Error where this build has no Vulkan, the
+/// machine has none, the device lacks a feature or memory, all by name and with the numbers; memory
+/// is checked before anything is copied, and the error says how many layers would fit.
 std::unique_ptr<Backend> make_vulkan_backend(const Config& config, const Weights& weights,
                                              const VulkanBackendOptions& options);
 

@@ -85,7 +85,8 @@ class VulkanBackend final : public Backend {
   std::shared_ptr<Device> device_;
   std::string name_;
 
-  std::vector<Buffer> weight_buffers_;
+  Imports imports_;
+  std::vector<Buffer> weight_buffers_;  // of what is not imported
   std::uint64_t tables_ = 0;
   DeviceMatrix embedding_;
   LinearWeights output_;

@@ -49,10 +49,11 @@ VulkanBackend::VulkanBackend(const Config& config, const Weights& weights,
           "model's have " +
           std::to_string(length));
   // Going through the weights once without touching memory tells how much they will take.
-  Uploader plan(*device_, {.plan = true});
+  if (!options.copy_weights) imports_ = Imports(*device_, weights);
+  Uploader plan(*device_, {.plan = true, .imports = &imports_});
   upload(weights, plan);
   check_memory(plan);
-  Uploader uploader(*device_, {.buffers = plan.buffer_sizes()});
+  Uploader uploader(*device_, {.buffers = plan.buffer_sizes(), .imports = &imports_});
   upload(weights, uploader);
   weight_buffers_ = uploader.finish();
   allocate();

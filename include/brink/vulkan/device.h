@@ -163,6 +163,13 @@ class Device {
   /// Throws Error with the numbers when there is not enough memory.
   Buffer allocate(std::uint64_t bytes, Memory memory, std::string_view purpose);
 
+  /// What addresses and sizes for import_host() are multiples of; 0 where the device cannot import
+  /// or has memory of its own, which is faster.
+  std::uint64_t import_alignment() const { return import_alignment_; }
+  /// Host memory as a buffer that shaders read where it lies; it must outlive the buffer. An empty
+  /// buffer when the driver does not take it.
+  Buffer import_host(const void* data, std::uint64_t bytes);
+
   /// A pipeline for an embedded shader ("matvec_f32.Q4_K"); constants get ids 0, 1, ... Kept.
   /// Modules with cooperative matrices are those whose name begins with "matmul_coop"; they run in
   /// subgroups of info().subgroup.
@@ -185,6 +192,7 @@ class Device {
   void open_instance(bool validate);
   void choose(const std::string& wanted);
   void create();
+  bool can_import_host() const;
 
   static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
                                                    VkDebugUtilsMessageTypeFlagsEXT types,
@@ -208,7 +216,8 @@ class Device {
   bool sets_subgroup_size_ = false;
   double timestamp_seconds_ = 0;  // of a tick; 0: no timestamps
   bool has_budget_ = false;       // VK_EXT_memory_budget
-  std::mutex mutex_;              // of the queue and the pipelines
+  std::uint64_t import_alignment_ = 0;
+  std::mutex mutex_;  // of the queue and the pipelines
   std::map<std::pair<std::string, std::vector<std::uint32_t>>, Pipeline, std::less<>> pipelines_;
 };
 

@@ -195,6 +195,7 @@ inline Instance make_instance(bool validate) {
   instance.functions.name =     \
       reinterpret_cast<PFN_##name>(loader.vkGetInstanceProcAddr(instance.handle, #name));
   BRINK_VULKAN_INSTANCE_FUNCTIONS(BRINK_VULKAN_LOAD)
+  BRINK_VULKAN_LOAD(vkGetPhysicalDeviceExternalBufferProperties)
   if (instance.validates) {
     BRINK_VULKAN_LOAD(vkCreateDebugUtilsMessengerEXT)
     BRINK_VULKAN_LOAD(vkDestroyDebugUtilsMessengerEXT)
@@ -304,30 +305,36 @@ void Device::create() {
   queue.pQueuePriorities = &priority;
   device_detail::Features features;
   features.for_each([](const char*, VkBool32& on) { on = VK_TRUE; });
-  VkDeviceCreateInfo info{};
-  info.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO;
-  info.pNext = &features.base;
-  info.queueCreateInfoCount = 1;
-  info.pQueueCreateInfos = &queue;
+  std::vector<const char*> extensions;
+  const bool imports = can_import_host();
+  if (imports) extensions.push_back(VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
   const char* const setting = std::getenv("BRINK_VULKAN_COOPERATIVE");
   if (setting == nullptr || std::strcmp(setting, "off") != 0)
     cooperative_ = find_cooperative_shape(instance_functions_, instance_, physical_);
   CooperativeFeatures cooperative(cooperative_ && cooperative_->khr);
-  const char* const extension = cooperative_extension(cooperative_ && cooperative_->khr);
   if (cooperative_) {
     cooperative.cooperative_matrix = VK_TRUE;
     features.v12.shaderFloat16 = VK_TRUE;
     features.v12.vulkanMemoryModel = VK_TRUE;
     features.v12.vulkanMemoryModelDeviceScope = VK_TRUE;
     features.v13.pNext = &cooperative;
-    info.enabledExtensionCount = 1;
-    info.ppEnabledExtensionNames = &extension;
+    extensions.push_back(cooperative_extension(cooperative_->khr));
   }
+  VkDeviceCreateInfo info{};
+  info.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO;
+  info.pNext = &features.base;
+  info.enabledExtensionCount = static_cast<std::uint32_t>(extensions.size());
+  info.ppEnabledExtensionNames = extensions.data();
+  info.queueCreateInfoCount = 1;
+  info.pQueueCreateInfos = &queue;
   check(instance_functions_.vkCreateDevice(physical_, &info, nullptr, &device_), "vkCreateDevice");
 #define BRINK_VULKAN_LOAD(name) \
   functions_.name =             \
       reinterpret_cast<PFN_##name>(instance_functions_.vkGetDeviceProcAddr(device_, #name));
   BRINK_VULKAN_DEVICE_FUNCTIONS(BRINK_VULKAN_LOAD)
+  if (imports) {
+    BRINK_VULKAN_LOAD(vkGetMemoryHostPointerPropertiesEXT)
+  }
 #undef BRINK_VULKAN_LOAD
   functions_.vkGetDeviceQueue(device_, family_, 0, &queue_);
 
@@ -338,13 +345,17 @@ void Device::create() {
   has_budget_ = device_detail::has_extension(instance_functions_, physical_,
                                              VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
 
+  VkPhysicalDeviceExternalMemoryHostPropertiesEXT host{};
+  host.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_MEMORY_HOST_PROPERTIES_EXT;
   VkPhysicalDeviceVulkan13Properties v13{};
   v13.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES;
+  if (imports) v13.pNext = &host;
   VkPhysicalDeviceProperties2 properties{};
   properties.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2;
   properties.pNext = &v13;
   instance_functions_.vkGetPhysicalDeviceProperties2(physical_, &properties);
   sets_subgroup_size_ = v13.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT;
+  import_alignment_ = host.minImportedHostPointerAlignment;
   const VkPhysicalDeviceLimits& limits = properties.properties.limits;
   if (limits.timestampComputeAndGraphics)
     timestamp_seconds_ = static_cast<double>(limits.timestampPeriod) * 1e-9;

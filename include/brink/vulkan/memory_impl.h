@@ -10,9 +10,19 @@
 #include "brink/core/error.h"
 #include "brink/vulkan/backend_class.h"
 #include "brink/vulkan/device.h"
+#include "brink/vulkan/device_impl.h"
 #include "brink/vulkan/sizes.h"
 
 namespace brink::vulkan {
+namespace memory_detail {
+
+inline constexpr VkExternalMemoryHandleTypeFlagBits kHostMemory =
+    VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT;
+inline constexpr VkBufferUsageFlags kImportedUsage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
+                                                     VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT |
+                                                     VK_BUFFER_USAGE_TRANSFER_SRC_BIT;
+
+}  // namespace memory_detail
 
 std::uint64_t Device::free_memory() const {
   if (info_.kind == "CPU") return std::numeric_limits<std::uint64_t>::max();
@@ -33,6 +43,79 @@ std::uint64_t Device::free_memory() const {
     free += budget - std::min(budget, has_budget_ ? budgets.heapUsage[i] : 0);
   }
   return free - std::min(free, kReserve);
+}
+
+bool Device::can_import_host() const {
+  if (info_.kind != "CPU" && info_.kind != "integrated GPU") return false;
+  if (!device_detail::has_extension(instance_functions_, physical_,
+                                    VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME))
+    return false;
+  VkPhysicalDeviceExternalBufferInfo info{};
+  info.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_BUFFER_INFO;
+  info.usage = memory_detail::kImportedUsage;
+  info.handleType = memory_detail::kHostMemory;
+  VkExternalBufferProperties properties{};
+  properties.sType = VK_STRUCTURE_TYPE_EXTERNAL_BUFFER_PROPERTIES;
+  instance_functions_.vkGetPhysicalDeviceExternalBufferProperties(physical_, &info, &properties);
+  const VkExternalMemoryFeatureFlags has =
+      properties.externalMemoryProperties.externalMemoryFeatures;
+  return (has & VK_EXTERNAL_MEMORY_FEATURE_IMPORTABLE_BIT) &&
+         !(has & VK_EXTERNAL_MEMORY_FEATURE_DEDICATED_ONLY_BIT);
+}
+
+Buffer Device::import_host(const void* data, std::uint64_t bytes) {
+  using namespace memory_detail;
+  if (import_alignment_ == 0 || bytes == 0 || bytes > info_.largest_buffer ||
+      reinterpret_cast<std::uintptr_t>(data) % import_alignment_ != 0 ||
+      bytes % import_alignment_ != 0)
+    return {};
+  // The interface has no pointers to const; nothing is written.
+  void* const pointer = const_cast<void*>(data);
+  VkMemoryHostPointerPropertiesEXT host{};
+  host.sType = VK_STRUCTURE_TYPE_MEMORY_HOST_POINTER_PROPERTIES_EXT;
+  if (functions_.vkGetMemoryHostPointerPropertiesEXT(device_, kHostMemory, pointer, &host) !=
+      VK_SUCCESS)
+    return {};
+  Buffer result;
+  result.device_ = this;
+  result.size_ = bytes;
+  VkExternalMemoryBufferCreateInfo external{};
+  external.sType = VK_STRUCTURE_TYPE_EXTERNAL_MEMORY_BUFFER_CREATE_INFO;
+  external.handleTypes = kHostMemory;
+  VkBufferCreateInfo info{};
+  info.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO;
+  info.pNext = &external;
+  info.size = bytes;
+  info.usage = kImportedUsage;
+  if (functions_.vkCreateBuffer(device_, &info, nullptr, &result.buffer_) != VK_SUCCESS) return {};
+  VkMemoryRequirements needs{};
+  functions_.vkGetBufferMemoryRequirements(device_, result.buffer_, &needs);
+  VkMemoryAllocateFlagsInfo flags{};
+  flags.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO;
+  flags.flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT;
+  VkImportMemoryHostPointerInfoEXT import{};
+  import.sType = VK_STRUCTURE_TYPE_IMPORT_MEMORY_HOST_POINTER_INFO_EXT;
+  import.pNext = &flags;
+  import.handleType = kHostMemory;
+  import.pHostPointer = pointer;
+  VkMemoryAllocateInfo allocate{};
+  allocate.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO;
+  allocate.pNext = &import;
+  allocate.allocationSize = bytes;
+  for (std::uint32_t i = 0; i < memory_.memoryTypeCount && needs.size <= bytes; ++i) {
+    if (!(needs.memoryTypeBits & host.memoryTypeBits & 1u << i)) continue;
+    allocate.memoryTypeIndex = i;
+    if (functions_.vkAllocateMemory(device_, &allocate, nullptr, &result.memory_) != VK_SUCCESS)
+      continue;
+    if (functions_.vkBindBufferMemory(device_, result.buffer_, result.memory_, 0) != VK_SUCCESS)
+      return {};
+    VkBufferDeviceAddressInfo address{};
+    address.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO;
+    address.buffer = result.buffer_;
+    result.address_ = functions_.vkGetBufferDeviceAddress(device_, &address);
+    return result;
+  }
+  return {};
 }
 
 // Says that a model does not fit before gigabytes are copied, and what would.

@@ -11,6 +11,7 @@
 #include "brink/vulkan/ceilings_impl.h"
 #include "brink/vulkan/cooperative_impl.h"
 #include "brink/vulkan/device_impl.h"
+#include "brink/vulkan/imports_impl.h"
 #include "brink/vulkan/memory_impl.h"
 #include "brink/vulkan/products_impl.h"
 #include "brink/vulkan/recording_impl.h"

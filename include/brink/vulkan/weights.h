@@ -10,6 +10,7 @@
 #include "brink/model/weights.h"
 #include "brink/quant/weight_matrix.h"
 #include "brink/vulkan/device.h"
+#include "brink/vulkan/imports.h"
 
 namespace brink::vulkan {
 
@@ -51,6 +52,7 @@ class Uploader {
     bool plan = false;   ///< only finds buffer_sizes(): allocates and copies nothing
     /// What such a plan found, so that no buffer is larger than what goes into it.
     std::vector<std::uint64_t> buffers = {};
+    const Imports* imports = nullptr;  ///< what need not be copied; must outlive the uploader
   };
   explicit Uploader(Device& device) : Uploader(device, Options{}) {}
   Uploader(Device& device, const Options& options);

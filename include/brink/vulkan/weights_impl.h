@@ -103,6 +103,13 @@ DeviceMatrix Uploader::upload(const WeightMatrix& matrix) {
   result.columns = static_cast<std::uint32_t>(matrix.columns);
   result.row_bytes = static_cast<std::uint32_t>(row_bytes);
   result.scale = matrix.scale;
+  if (const std::uint64_t there =
+          options_.imports == nullptr
+              ? 0
+              : options_.imports->address(matrix.data, matrix.rows * row_bytes)) {
+    result.parts.push_back({there, 0, result.rows});
+    return result;
+  }
   const std::uint64_t most = limit_ / row_bytes;
   for (std::uint64_t row = 0; row < matrix.rows; row += most) {
     const std::uint64_t rows = std::min<std::uint64_t>(most, matrix.rows - row);
