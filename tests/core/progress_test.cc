@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdio>
 #include <string>
 #include <thread>
@@ -88,6 +89,24 @@ TEST_F(ProgressOutput, KeepsItsInterval) {
     for (int i = 0; i < 100000; ++i) progress.add();
   }
   EXPECT_EQ(text(), "");
+}
+
+TEST_F(ProgressOutput, SaysNothingOfWhatTakesNoTime) {
+  ProgressOptions patient = options(true, 0);
+  patient.delay_s = 3600;
+  {
+    Progress progress("job", 3, patient);
+    progress.add(3);
+    progress.finish();
+  }
+  EXPECT_EQ(text(), "");
+  patient.delay_s = 0.01;
+  Progress progress("job", 3, patient);
+  progress.add();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  progress.add(2);
+  progress.finish();
+  EXPECT_NE(text().find("100% 3/3"), std::string::npos);
 }
 
 TEST_F(ProgressOutput, IsSilentWhenAsked) {

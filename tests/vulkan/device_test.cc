@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -249,6 +250,94 @@ TEST_P(VulkanUploader, BytesArriveAsTheyAre) {
   const auto at = [&](std::uint64_t address) { return back.mapped() + address - buffer.address(); };
   EXPECT_EQ(std::memcmp(at(first), large.data(), large.size()), 0);
   EXPECT_EQ(std::memcmp(at(second), small.data(), small.size()), 0);
+}
+
+// Both staging buffers are used again and again, for pieces of all sizes.
+TEST_P(VulkanUploader, ManyPiecesArriveInTheirPlaces) {
+  std::mt19937_64 random(6);
+  std::vector<std::vector<std::byte>> pieces;
+  for (int i = 0; i < 200; ++i) {
+    pieces.emplace_back(i % 50 == 49 ? (std::size_t{20} << 20) + 7 : 1 + random() % 5000);
+    for (std::size_t k = 0; k < pieces.back().size(); k += 3)
+      pieces.back()[k] = static_cast<std::byte>(random());
+  }
+  std::uint64_t reported = 0, total = 0;
+  Uploader::Options with = options();
+  with.on_progress = [&](std::uint64_t done) {
+    EXPECT_GT(done, reported);
+    reported = done;
+  };
+  Uploader uploader(device(), with);
+  std::vector<std::uint64_t> places;
+  for (const std::vector<std::byte>& piece : pieces) {
+    places.push_back(uploader.bytes(piece));
+    total += piece.size();
+  }
+  EXPECT_EQ(reported, total);
+  EXPECT_EQ(uploader.copied(), total);
+  const std::vector<Buffer> buffers = uploader.finish();
+  ASSERT_EQ(buffers.size(), 1u);
+  const Buffer back = empty<std::byte>(buffers.front().size());
+  Recording recording(device());
+  recording.begin();
+  recording.copy(buffers.front(), 0, back, 0, buffers.front().size());
+  recording.end();
+  device().run(recording);
+  for (std::size_t i = 0; i < pieces.size(); ++i)
+    EXPECT_EQ(std::memcmp(back.mapped() + (places[i] - buffers.front().address()), pieces[i].data(),
+                          pieces[i].size()),
+              0)
+        << i;
+}
+
+// A plan finds the buffers that the upload then makes, without room that stays empty.
+TEST_P(VulkanUploader, APlanIsWhatTheUploadDoes) {
+  constexpr std::uint64_t kLimit = 64 << 10;
+  std::mt19937_64 random(7);
+  const HostMatrix small(TensorType::kQ4_0, 3, 64, random);
+  const HostMatrix large(TensorType::kQ6_K, 500, 512, random);
+  const std::vector<double> doubles(90);
+  const auto upload = [&](Uploader& uploader) {
+    uploader.matrix(small.matrix);
+    uploader.matrix(large.matrix);
+    uploader.matrix(
+        {reinterpret_cast<const std::uint8_t*>(doubles.data()), TensorType::kF64, 9, 10, 1.0f});
+    uploader.matrix(small.matrix);
+    uploader.vector({1, 2, 3});
+  };
+  Uploader::Options with = options(kLimit);
+  with.plan = true;
+  Uploader plan(device(), with);
+  upload(plan);
+  EXPECT_TRUE(plan.finish().empty());
+  with.plan = false;
+  with.buffers = plan.buffer_sizes();
+  Uploader uploader(device(), with);
+  upload(uploader);
+  EXPECT_EQ(uploader.buffer_sizes(), plan.buffer_sizes());
+  EXPECT_EQ(uploader.placed(), plan.placed());
+  EXPECT_EQ(uploader.copied(), plan.copied());
+  EXPECT_EQ(uploader.copied(), small.bytes.size() + large.bytes.size() + 90 * 4 + 3 * 4);
+  const std::vector<Buffer> buffers = uploader.finish();
+  std::uint64_t sum = 0;
+  for (const Buffer& buffer : buffers) sum += buffer.size();
+  EXPECT_EQ(sum, plan.placed());
+  EXPECT_GT(buffers.size(), 1u);
+}
+
+// What a callback throws comes out, and the device is usable after it.
+TEST_P(VulkanUploader, CanBeInterrupted) {
+  const std::vector<std::byte> bytes(std::size_t{80} << 20);
+  Uploader::Options with = options();
+  int calls = 0;
+  with.on_progress = [&](std::uint64_t done) {
+    ++calls;
+    if (done > bytes.size() / 3) throw std::runtime_error("enough");
+  };
+  EXPECT_THROW(Uploader(device(), with).bytes(bytes), std::runtime_error);
+  EXPECT_EQ(calls, 2);  // pieces of 16 MiB
+  Uploader uploader(device(), options());
+  EXPECT_NE(uploader.bytes(std::span(bytes).first(100)), 0u);
 }
 
 TEST_P(VulkanUploader, KeepsTheSameDataOnce) {

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "tools/support/upload_progress.h"
+
 namespace brink::tools {
 namespace {
 
@@ -144,6 +146,7 @@ void EngineOptions::apply(SessionOptions& session) const {
   session.backend = backend;
   session.device = device;
   session.device_layers = device_layers;
+  session.on_upload = upload_progress();
 }
 
 }  // namespace brink::tools

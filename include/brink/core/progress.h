@@ -20,6 +20,7 @@ struct ProgressOptions {
   std::FILE* stream = stderr;          ///< must outlive the reporter
   std::optional<bool> terminal{};      ///< empty: ask the stream
   std::optional<double> interval_s{};  ///< empty: 0.1 s on a terminal, 5 s elsewhere
+  double delay_s = 0;                  ///< what is done before says nothing at all
 };
 
 /// Any thread may report; only one prints at a time and none waits for another. Ends its line when

@@ -96,7 +96,7 @@ Progress::Progress(std::string label, std::uint64_t total, ProgressOptions optio
       terminal_(options.terminal.value_or(!options.silent &&
                                           progress_detail::is_terminal(options.stream))),
       interval_s_(options.interval_s.value_or(terminal_ ? 0.1 : 5.0)),
-      next_print_s_(interval_s_) {}
+      next_print_s_(std::max(interval_s_, options.delay_s)) {}
 
 Progress::~Progress() {
   if (line_open_) {
@@ -131,6 +131,7 @@ void Progress::finish() {
   if (finished_) return;
   finished_ = true;
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start_;
+  if (elapsed.count() < options_.delay_s) return;
   print(elapsed.count(), true);
 }
 

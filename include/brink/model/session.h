@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -42,6 +43,9 @@ struct SessionOptions {
   /// With at least as many as the model has everything is on the device, with 0 nothing.
   std::size_t device_layers = kAllLayers;
   std::uint64_t device_memory = 0;  ///< Vulkan: bytes that may be used there; 0: what is free
+  /// Vulkan: called by the constructor while weights are copied to the device, with the bytes done
+  /// and the total; what it throws ends the construction.
+  std::function<void(std::uint64_t done, std::uint64_t total)> on_upload = {};
 };
 
 /// Of which tokens logits are wanted.

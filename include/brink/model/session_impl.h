@@ -64,6 +64,7 @@ inline VulkanBackendOptions vulkan_options(const SessionOptions& options) {
   vulkan.profile = options.profile;
   vulkan.device = options.device;
   vulkan.memory = options.device_memory;
+  vulkan.on_upload = options.on_upload;
   return vulkan;
 }
 

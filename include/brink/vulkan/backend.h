@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -28,6 +29,9 @@ struct VulkanBackendOptions {
   std::uint64_t memory = 0;
   /// Copies weights even where the device could use them where they lie in the host's memory.
   bool copy_weights = false;
+  /// Called from the constructor while weights are copied, with the bytes copied and all there are;
+  /// what it throws ends the construction. Never called where nothing need be copied.
+  std::function<void(std::uint64_t done, std::uint64_t total)> on_upload = {};
 };
 
 /// Uploads the weights and returns the backend. `config` and what the matrices of `weights` point

@@ -53,7 +53,10 @@ VulkanBackend::VulkanBackend(const Config& config, const Weights& weights,
   Uploader plan(*device_, {.plan = true, .imports = &imports_});
   upload(weights, plan);
   check_memory(plan);
-  Uploader uploader(*device_, {.buffers = plan.buffer_sizes(), .imports = &imports_});
+  Uploader::Options with_plan{.buffers = plan.buffer_sizes(), .imports = &imports_};
+  if (options.on_upload)
+    with_plan.on_progress = [&](std::uint64_t bytes) { options.on_upload(bytes, plan.copied()); };
+  Uploader uploader(*device_, with_plan);
   upload(weights, uploader);
   weight_buffers_ = uploader.finish();
   allocate();

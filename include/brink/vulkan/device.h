@@ -181,6 +181,9 @@ class Device {
 
   /// Runs a recording and waits until it is done.
   void run(const Recording& recording);
+  /// The same in two parts, each recording waited for before it is submitted or begun again.
+  void submit(const Recording& recording);
+  void wait(const Recording& recording);
 
   /// Throws Error("Vulkan device ...: WHAT failed: RESULT") unless `result` is a success.
   void check(VkResult result, const char* what) const;

@@ -545,6 +545,11 @@ const Pipeline& Device::pipeline(std::string_view name, std::span<const std::uin
 }
 
 void Device::run(const Recording& recording) {
+  submit(recording);
+  wait(recording);
+}
+
+void Device::submit(const Recording& recording) {
   VkCommandBufferSubmitInfo commands{};
   commands.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO;
   commands.commandBuffer = recording.buffer_;
@@ -552,10 +557,11 @@ void Device::run(const Recording& recording) {
   submit.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO_2;
   submit.commandBufferInfoCount = 1;
   submit.pCommandBufferInfos = &commands;
-  {
-    const std::lock_guard lock(mutex_);
-    check(functions_.vkQueueSubmit2(queue_, 1, &submit, recording.fence_), "vkQueueSubmit2");
-  }
+  const std::lock_guard lock(mutex_);
+  check(functions_.vkQueueSubmit2(queue_, 1, &submit, recording.fence_), "vkQueueSubmit2");
+}
+
+void Device::wait(const Recording& recording) {
   check(functions_.vkWaitForFences(device_, 1, &recording.fence_, VK_TRUE, ~std::uint64_t{0}),
         "vkWaitForFences");
   check(functions_.vkResetFences(device_, 1, &recording.fence_), "vkResetFences");

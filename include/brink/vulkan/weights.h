@@ -2,7 +2,9 @@
 #ifndef BRINK_VULKAN_WEIGHTS_H_
 #define BRINK_VULKAN_WEIGHTS_H_
 
+#include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <vector>
@@ -43,7 +45,8 @@ struct DeviceExperts {
 
 /// Copies host memory into buffers of the device, packed: buffers of at most kChunk bytes are
 /// filled one after the other. Where the host sees the device's memory it writes there; otherwise
-/// through a staging buffer, so that the model is never twice in host memory.
+/// through two staging buffers in turn, so that the device copies from one while the host fills the
+/// other and the model is never twice in host memory.
 class Uploader {
  public:
   struct Options {
@@ -53,9 +56,14 @@ class Uploader {
     /// What such a plan found, so that no buffer is larger than what goes into it.
     std::vector<std::uint64_t> buffers = {};
     const Imports* imports = nullptr;  ///< what need not be copied; must outlive the uploader
+    /// Called after every piece with the bytes copied so far; what it throws ends the upload.
+    std::function<void(std::uint64_t)> on_progress = {};
   };
   explicit Uploader(Device& device) : Uploader(device, Options{}) {}
   Uploader(Device& device, const Options& options);
+  ~Uploader();
+  Uploader(const Uploader&) = delete;
+  Uploader& operator=(const Uploader&) = delete;
 
   /// The same data is uploaded once, however often it is asked for.
   DeviceMatrix matrix(const WeightMatrix& matrix);
@@ -67,10 +75,12 @@ class Uploader {
 
   /// Bytes that have found their place so far.
   std::uint64_t placed() const;
+  /// Bytes copied so far; of a plan those to copy.
+  std::uint64_t copied() const { return copied_; }
   /// Bytes that are used of each buffer.
   const std::vector<std::uint64_t>& buffer_sizes() const { return used_; }
 
-  /// Hands over all buffers.
+  /// Waits until all is there and hands over the buffers.
   std::vector<Buffer> finish();
 
  private:
@@ -80,7 +90,7 @@ class Uploader {
   void write(std::uint64_t offset, std::span<const std::byte> data);
 
   static constexpr std::uint64_t kChunk = std::uint64_t{256} << 20;
-  static constexpr std::uint64_t kStaging = std::uint64_t{16} << 20;
+  static constexpr std::uint64_t kPiece = std::uint64_t{16} << 20;  // of a staging buffer, too
   // More than any type's loads need.
   static constexpr std::uint64_t kAlignment = 256;
 
@@ -90,8 +100,17 @@ class Uploader {
   std::vector<Buffer> buffers_;      // none while planning
   std::vector<std::uint64_t> used_;  // of each
   std::uint64_t capacity_ = 0;       // of the last one
-  Buffer staging_;
-  Recording recording_;
+  std::uint64_t copied_ = 0;
+  // Memory that the device may still be reading: wait for it before it is written again.
+  struct Stage {
+    Buffer memory;
+    Recording recording;
+    bool busy = false;
+  };
+  Stage& free_stage();
+  void wait(Stage& stage);
+  std::array<Stage, 2> stages_;
+  std::size_t next_stage_ = 0;
   std::map<const void*, DeviceMatrix> known_;
 };
 

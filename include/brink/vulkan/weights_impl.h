@@ -17,8 +17,17 @@ Uploader::Uploader(Device& device, const Options& options)
     : device_(device),
       limit_(std::min(device.info().largest_buffer, options.largest_buffer) / kAlignment *
              kAlignment),
-      options_(options),
-      recording_(device) {}
+      options_(options) {}
+
+Uploader::~Uploader() {
+  for (Stage& stage : stages_) {
+    try {
+      wait(stage);
+    } catch (const Error&) {
+      // Nothing runs on a device that is lost.
+    }
+  }
+}
 
 // Room of `bytes` in the last buffer or a new one; its offset there.
 std::uint64_t Uploader::place(std::uint64_t bytes) {
@@ -35,26 +44,49 @@ std::uint64_t Uploader::place(std::uint64_t bytes) {
   return offset;
 }
 
+void Uploader::wait(Stage& stage) {
+  if (!stage.busy) return;
+  stage.busy = false;
+  device_.wait(stage.recording);
+}
+
+Uploader::Stage& Uploader::free_stage() {
+  Stage& stage = stages_[next_stage_];
+  next_stage_ = (next_stage_ + 1) % stages_.size();
+  if (!stage.memory) {
+    stage.memory = device_.allocate(kPiece, Memory::kUpload, "staging");
+    stage.recording = Recording(device_);
+  }
+  wait(stage);
+  return stage;
+}
+
 void Uploader::write(std::uint64_t offset, std::span<const std::byte> data) {
   const Buffer& to = buffers_.back();
-  if (to.mapped() != nullptr && !options_.stage) {
-    std::memcpy(to.mapped() + offset, data.data(), data.size());
-    return;
-  }
-  if (!staging_) staging_ = device_.allocate(kStaging, Memory::kUpload, "staging");
-  for (std::size_t at = 0; at < data.size(); at += kStaging) {
-    const std::size_t count = std::min<std::size_t>(kStaging, data.size() - at);
-    std::memcpy(staging_.mapped(), data.data() + at, count);
-    recording_.begin();
-    recording_.copy(staging_, 0, to, offset + at, count);
-    recording_.end();
-    device_.run(recording_);
+  for (std::size_t at = 0; at < data.size(); at += kPiece) {
+    const std::size_t count = std::min<std::size_t>(kPiece, data.size() - at);
+    if (to.mapped() != nullptr && !options_.stage) {
+      std::memcpy(to.mapped() + offset + at, data.data() + at, count);
+    } else {
+      Stage& stage = free_stage();
+      std::memcpy(stage.memory.mapped(), data.data() + at, count);
+      stage.recording.begin();
+      stage.recording.copy(stage.memory, 0, to, offset + at, count);
+      stage.recording.end();
+      device_.submit(stage.recording);
+      stage.busy = true;
+    }
+    copied_ += count;
+    if (options_.on_progress) options_.on_progress(copied_);
   }
 }
 
 std::uint64_t Uploader::bytes(std::span<const std::byte> data) {
   const std::uint64_t offset = place(data.size());
-  if (options_.plan) return offset;
+  if (options_.plan) {
+    copied_ += data.size();
+    return offset;
+  }
   write(offset, data);
   return buffers_.back().address() + offset;
 }
@@ -143,7 +175,10 @@ std::uint64_t Uploader::placed() const {
   return std::accumulate(used_.begin(), used_.end(), std::uint64_t{0});
 }
 
-std::vector<Buffer> Uploader::finish() { return std::move(buffers_); }
+std::vector<Buffer> Uploader::finish() {
+  for (Stage& stage : stages_) wait(stage);
+  return std::move(buffers_);
+}
 
 }  // namespace brink::vulkan
 
