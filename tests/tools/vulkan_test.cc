@@ -46,6 +46,26 @@ TEST_F(VulkanToolTest, TheCpuNeedsNoDriver) {
   EXPECT_EQ(run("qinfo '" + model + "'", kNoDriver).exit_code, 0);
 }
 
+#ifdef BRINK_LAYER_FOLDER
+TEST_F(VulkanToolTest, AMissingFeatureIsNamed) {
+  BRINK_REQUIRE_VULKAN();
+  const std::string name = Json::parse(run("qinfo --devices --json").out)[0]["name"];
+  const std::string layer =
+      "VK_LAYER_PATH='" BRINK_LAYER_FOLDER "' VK_INSTANCE_LAYERS=VK_LAYER_BRINK_without_feature ";
+  const std::string command = "qrun -m '" + tiny_model() + "' -p Hello -n 1 --backend vulkan ";
+  EXPECT_EQ(run(command, layer).exit_code, 0);  // the layer alone takes nothing
+  for (const std::string feature :
+       {"shaderInt64", "bufferDeviceAddress", "shaderIntegerDotProduct"}) {
+    const std::string without = layer + "BRINK_TEST_WITHOUT=" + feature;
+    const ToolResult result = run(command + "--device 0", without);
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_EQ(result.err, "qrun: the Vulkan device " + name + " lacks feature " + feature + "\n");
+    EXPECT_EQ(Json::parse(run("qinfo --devices --json", without).out)[0]["missing"],
+              "feature " + feature);
+  }
+}
+#endif
+
 TEST_F(VulkanToolTest, UnknownDevicesAreNamed) {
   BRINK_REQUIRE_VULKAN();
   for (const char* device : {"99", "'no such device'"}) {
