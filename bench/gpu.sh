@@ -41,6 +41,13 @@ vulkan="--backend vulkan"
 [ -z "$device" ] || vulkan="$vulkan --device $device"
 # shellcheck disable=SC2086  # a list of words
 "$bin/qbench" --synthetic $shapes --types $types $vulkan -p 512 -n 128 -r 5 --json >"$out/rates.json"
+# Prompts by the other two kinds of tiles: 8-bit dot products, f32.
+# shellcheck disable=SC2086
+BRINK_VULKAN_COOPERATIVE=off "$bin/qbench" --synthetic $shapes --types $types $vulkan -p 512 -n 0 \
+  -r 5 --json >"$out/rates-int8.json"
+# shellcheck disable=SC2086
+"$bin/qbench" --synthetic $shapes --types $types $vulkan --activations f32 -p 512 -n 0 -r 3 \
+  --json >"$out/rates-f32.json"
 # shellcheck disable=SC2086
 "$bin/qbench" --synthetic $shapes --types $types $vulkan -p 512 -n 32 -r 1 --profile |
   tee "$out/profile.txt"
