@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "brink/model/session.h"
+#include "tests/support/float64_model.h"
+#include "tests/support/npy.h"
 #include "tests/support/reference_data.h"
 
 namespace brink::testing {
@@ -44,6 +46,21 @@ inline std::vector<float> engine_logits_one_by_one(const Model& model,
     all.insert(all.end(), logits.begin(), logits.end());
   }
   return all;
+}
+
+/// The larger of a whole prompt's and single tokens' relative distances from the float64 logits
+/// beside model file `name`.gguf.
+inline double distance_from_reference(const std::string& name, const SessionOptions& options) {
+  const Model model = Model::open(name + ".gguf");
+  const auto tokens = read_npy<std::int32_t>(name + ".tokens.npy");
+  const auto expected = read_npy<float>(name + ".logits.npy");
+  const double of_many =
+      relative_distance(engine_logits(model, tokens.values, options), expected.values);
+  const std::size_t count = std::min<std::size_t>(tokens.values.size(), 12);
+  const std::vector<float> first =
+      engine_logits_one_by_one(model, std::span(tokens.values).first(count), options);
+  return std::max(of_many,
+                  relative_distance(first, std::span(expected.values).first(first.size())));
 }
 
 /// The file's name.

@@ -44,20 +44,10 @@ SessionOptions options_of(BackendKind backend, Activations activations, KvType k
 TEST_F(VulkanModel, F32ActivationsMatchEveryReference) {
   double worst = 0.0;
   for (const std::string& name : names_) {
-    const Model model = Model::open(name + ".gguf");
-    const auto tokens = read_npy<std::int32_t>(name + ".tokens.npy");
-    const auto expected = read_npy<float>(name + ".logits.npy");
-    const SessionOptions options =
-        options_of(BackendKind::kVulkan, Activations::kF32, KvType::kF32);
-    const double of_many =
-        relative_distance(engine_logits(model, tokens.values, options), expected.values);
-    const std::size_t count = std::min<std::size_t>(tokens.values.size(), 12);
-    const std::vector<float> first =
-        engine_logits_one_by_one(model, std::span(tokens.values).first(count), options);
-    const double of_few = relative_distance(first, std::span(expected.values).first(first.size()));
-    EXPECT_LT(of_many, 1e-5) << label(name);
-    EXPECT_LT(of_few, 1e-5) << label(name);
-    worst = std::max({worst, of_many, of_few});
+    const double distance = distance_from_reference(
+        name, options_of(BackendKind::kVulkan, Activations::kF32, KvType::kF32));
+    EXPECT_LT(distance, 1e-5) << label(name);
+    worst = std::max(worst, distance);
   }
   std::printf("largest relative distance from float64: %.2e\n", worst);
 }

@@ -8,6 +8,9 @@
 #endif
 #include <vulkan/vulkan_core.h>
 
+#include <array>
+#include <cstdint>
+
 namespace brink::vulkan {
 
 #define BRINK_VULKAN_GLOBAL_FUNCTIONS(X) \
@@ -92,6 +95,16 @@ struct DeviceFunctions {
 };
 
 #undef BRINK_VULKAN_DECLARE
+
+bool has_extension(const InstanceFunctions& vk, VkPhysicalDevice device, const char* name);
+
+/// A device's heaps, with what this process may use of each and uses now where the driver can tell.
+struct DeviceHeaps {
+  DeviceHeaps(const InstanceFunctions& vk, VkPhysicalDevice device);
+
+  VkPhysicalDeviceMemoryProperties types{};  ///< with the heaps
+  std::array<std::uint64_t, VK_MAX_MEMORY_HEAPS> budget{}, used{};
+};
 
 /// "device lost", "out of device memory", ...
 const char* result_name(VkResult result);

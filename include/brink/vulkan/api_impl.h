@@ -4,7 +4,10 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
+#include <cstring>
 #include <string>
+#include <vector>
 
 #include "brink/core/error.h"
 #include "brink/vulkan/api.h"
@@ -40,6 +43,30 @@ inline Loader load() {
 const Loader& Loader::get() {
   static const Loader loader = api_detail::load();
   return loader;
+}
+
+bool has_extension(const InstanceFunctions& vk, VkPhysicalDevice device, const char* name) {
+  std::uint32_t count = 0;
+  vk.vkEnumerateDeviceExtensionProperties(device, nullptr, &count, nullptr);
+  std::vector<VkExtensionProperties> extensions(count);
+  vk.vkEnumerateDeviceExtensionProperties(device, nullptr, &count, extensions.data());
+  return std::any_of(extensions.begin(), extensions.end(),
+                     [&](const auto& e) { return std::strcmp(e.extensionName, name) == 0; });
+}
+
+DeviceHeaps::DeviceHeaps(const InstanceFunctions& vk, VkPhysicalDevice device) {
+  const bool tells = has_extension(vk, device, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+  VkPhysicalDeviceMemoryBudgetPropertiesEXT budgets{};
+  budgets.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT;
+  VkPhysicalDeviceMemoryProperties2 memory{};
+  memory.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2;
+  if (tells) memory.pNext = &budgets;
+  vk.vkGetPhysicalDeviceMemoryProperties2(device, &memory);
+  types = memory.memoryProperties;
+  for (std::uint32_t i = 0; i < types.memoryHeapCount; ++i) {
+    budget[i] = tells ? budgets.heapBudget[i] : types.memoryHeaps[i].size;
+    used[i] = tells ? budgets.heapUsage[i] : 0;
+  }
 }
 
 const char* result_name(VkResult result) {

@@ -125,15 +125,8 @@ std::optional<CooperativeShape> find_cooperative_shape(const InstanceFunctions& 
                                                        VkPhysicalDevice device) {
   using namespace cooperative_detail;
   const Loader& loader = Loader::get();
-  std::uint32_t count = 0;
-  vk.vkEnumerateDeviceExtensionProperties(device, nullptr, &count, nullptr);
-  std::vector<VkExtensionProperties> extensions(count);
-  vk.vkEnumerateDeviceExtensionProperties(device, nullptr, &count, extensions.data());
   for (const bool khr : {true, false}) {
-    const bool has = std::any_of(extensions.begin(), extensions.end(), [&](const auto& e) {
-      return std::strcmp(e.extensionName, cooperative_extension(khr)) == 0;
-    });
-    if (!has) continue;
+    if (!has_extension(vk, device, cooperative_extension(khr))) continue;
     CooperativeFeatures features(khr);
     VkPhysicalDeviceVulkan12Features v12{};
     v12.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES;

@@ -218,7 +218,6 @@ class Device {
   VkPhysicalDeviceMemoryProperties memory_{};
   bool sets_subgroup_size_ = false;
   double timestamp_seconds_ = 0;  // of a tick; 0: no timestamps
-  bool has_budget_ = false;       // VK_EXT_memory_budget
   std::uint64_t import_alignment_ = 0;
   std::mutex mutex_;  // of the queue and the pipelines
   std::map<std::pair<std::string, std::vector<std::uint32_t>>, Pipeline, std::less<>> pipelines_;

@@ -63,15 +63,6 @@ inline const char* kind_name(VkPhysicalDeviceType type) {
   }
 }
 
-inline bool has_extension(const InstanceFunctions& vk, VkPhysicalDevice device, const char* name) {
-  std::uint32_t count = 0;
-  vk.vkEnumerateDeviceExtensionProperties(device, nullptr, &count, nullptr);
-  std::vector<VkExtensionProperties> extensions(count);
-  vk.vkEnumerateDeviceExtensionProperties(device, nullptr, &count, extensions.data());
-  return std::any_of(extensions.begin(), extensions.end(),
-                     [&](const auto& e) { return std::strcmp(e.extensionName, name) == 0; });
-}
-
 inline constexpr std::uint32_t kNoFamily = ~0u;
 
 // Index of the first family with compute, or kNoFamily; preferably one without graphics, whose work
@@ -118,18 +109,12 @@ inline DeviceInfo describe(const InstanceFunctions& vk, VkInstance instance,
   info.largest_buffer = std::min(v11.maxMemoryAllocationSize, v13.maxBufferSize);
   info.shared_bytes = properties.properties.limits.maxComputeSharedMemorySize;
 
-  const bool budget = has_extension(vk, device, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
-  VkPhysicalDeviceMemoryBudgetPropertiesEXT budgets{};
-  budgets.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT;
-  VkPhysicalDeviceMemoryProperties2 memory{};
-  memory.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2;
-  if (budget) memory.pNext = &budgets;
-  vk.vkGetPhysicalDeviceMemoryProperties2(device, &memory);
-  for (std::uint32_t i = 0; i < memory.memoryProperties.memoryHeapCount; ++i) {
-    const VkMemoryHeap& heap = memory.memoryProperties.memoryHeaps[i];
+  const DeviceHeaps heaps(vk, device);
+  for (std::uint32_t i = 0; i < heaps.types.memoryHeapCount; ++i) {
+    const VkMemoryHeap& heap = heaps.types.memoryHeaps[i];
     if (!(heap.flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) || heap.size <= info.memory) continue;
     info.memory = heap.size;
-    info.memory_budget = budget ? budgets.heapBudget[i] : heap.size;
+    info.memory_budget = heaps.budget[i];
   }
 
   Features features;
@@ -338,12 +323,7 @@ void Device::create() {
 #undef BRINK_VULKAN_LOAD
   functions_.vkGetDeviceQueue(device_, family_, 0, &queue_);
 
-  VkPhysicalDeviceMemoryProperties2 memory{};
-  memory.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2;
-  instance_functions_.vkGetPhysicalDeviceMemoryProperties2(physical_, &memory);
-  memory_ = memory.memoryProperties;
-  has_budget_ = device_detail::has_extension(instance_functions_, physical_,
-                                             VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+  memory_ = DeviceHeaps(instance_functions_, physical_).types;
 
   VkPhysicalDeviceExternalMemoryHostPropertiesEXT host{};
   host.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_MEMORY_HOST_PROPERTIES_EXT;

@@ -28,27 +28,20 @@ std::uint64_t Device::free_memory() const {
   if (info_.kind == "CPU") return std::numeric_limits<std::uint64_t>::max();
   // For what drivers keep themselves: pipelines, command buffers, rounding of each allocation.
   constexpr std::uint64_t kReserve = std::uint64_t{64} << 20;
-  VkPhysicalDeviceMemoryBudgetPropertiesEXT budgets{};
-  budgets.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT;
-  VkPhysicalDeviceMemoryProperties2 memory{};
-  memory.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2;
-  if (has_budget_) memory.pNext = &budgets;
-  instance_functions_.vkGetPhysicalDeviceMemoryProperties2(physical_, &memory);
+  const DeviceHeaps heaps(instance_functions_, physical_);
   std::uint64_t free = 0;
-  for (std::uint32_t i = 0; i < memory.memoryProperties.memoryHeapCount; ++i) {
-    const VkMemoryHeap& heap = memory.memoryProperties.memoryHeaps[i];
+  for (std::uint32_t i = 0; i < heaps.types.memoryHeapCount; ++i) {
+    const VkMemoryHeapFlags flags = heaps.types.memoryHeaps[i].flags;
     // Elsewhere than on a discrete GPU all heaps are the same memory, and allocate() uses them.
-    if (info_.kind == "discrete GPU" && !(heap.flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)) continue;
-    const std::uint64_t budget = has_budget_ ? budgets.heapBudget[i] : heap.size;
-    free += budget - std::min(budget, has_budget_ ? budgets.heapUsage[i] : 0);
+    if (info_.kind == "discrete GPU" && !(flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)) continue;
+    free += heaps.budget[i] - std::min(heaps.budget[i], heaps.used[i]);
   }
   return free - std::min(free, kReserve);
 }
 
 bool Device::can_import_host() const {
   if (info_.kind != "CPU" && info_.kind != "integrated GPU") return false;
-  if (!device_detail::has_extension(instance_functions_, physical_,
-                                    VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME))
+  if (!has_extension(instance_functions_, physical_, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME))
     return false;
   VkPhysicalDeviceExternalBufferInfo info{};
   info.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_BUFFER_INFO;
