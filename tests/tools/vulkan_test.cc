@@ -47,11 +47,49 @@ TEST_F(VulkanToolTest, TheCpuNeedsNoDriver) {
 }
 
 #ifdef BRINK_LAYER_FOLDER
+constexpr char kLayer[] =
+    "VK_LAYER_PATH='" BRINK_LAYER_FOLDER "' VK_INSTANCE_LAYERS=VK_LAYER_BRINK_failing ";
+
+// Lost while the prompt is computed, and while a recorded step is replayed.
+TEST_F(VulkanToolTest, ALostDeviceIsNamed) {
+  BRINK_REQUIRE_VULKAN();
+  const std::string name = Json::parse(run("qinfo --devices --json").out)[0]["name"];
+  const std::string command =
+      "qrun -m '" + tiny_model() + "' -p Hello -n 8 --temp 0 --backend vulkan --device 0";
+  for (const std::string wait : {"1", "5"}) {
+    const ToolResult result = run(command, std::string(kLayer) + "BRINK_TEST_LOST=" + wait);
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_TRUE(result.err.ends_with("qrun: Vulkan device " + name +
+                                     ": vkWaitForFences failed: device lost\n"))
+        << result.err;
+  }
+}
+
+TEST_F(VulkanToolTest, MemoryThatRunsOutIsNamed) {
+  BRINK_REQUIRE_VULKAN();
+  const std::string name = Json::parse(run("qinfo --devices --json").out)[0]["name"];
+  const std::string command =
+      "qrun -m '" + tiny_model() + "' -p Hello -n 8 --temp 0 --backend vulkan --device 0";
+  EXPECT_EQ(run(command, std::string(kLayer) + "BRINK_TEST_MEMORY=1000").exit_code, 0);
+  // The weights' buffers, those of a step, and what a step allocates itself.
+  int failures = 0;
+  for (int allocation = 1; allocation < 64; ++allocation) {
+    const ToolResult result =
+        run(command, std::string(kLayer) + "BRINK_TEST_MEMORY=" + std::to_string(allocation));
+    if (result.exit_code == 0) break;
+    ++failures;
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_TRUE(result.is_one_error_of("qrun")) << result.err;
+    EXPECT_NE(result.err.find("Vulkan device " + name), std::string::npos) << result.err;
+    EXPECT_NE(result.err.find("out of device memory"), std::string::npos) << result.err;
+  }
+  EXPECT_GT(failures, 10);
+}
+
 TEST_F(VulkanToolTest, AMissingFeatureIsNamed) {
   BRINK_REQUIRE_VULKAN();
   const std::string name = Json::parse(run("qinfo --devices --json").out)[0]["name"];
-  const std::string layer =
-      "VK_LAYER_PATH='" BRINK_LAYER_FOLDER "' VK_INSTANCE_LAYERS=VK_LAYER_BRINK_without_feature ";
+  const std::string layer = kLayer;
   const std::string command = "qrun -m '" + tiny_model() + "' -p Hello -n 1 --backend vulkan ";
   EXPECT_EQ(run(command, layer).exit_code, 0);  // the layer alone takes nothing
   for (const std::string feature :

@@ -1,7 +1,11 @@
-// A Vulkan layer that takes one feature from every device: the one that BRINK_TEST_WITHOUT names.
-// Real devices that lack it are rare, and their error text should be tested all the same.
+// A Vulkan layer with which every device fails as the environment says, because real ones that do
+// are rare and their error texts should be tested all the same:
+//   BRINK_TEST_WITHOUT=FEATURE  lacks that feature,
+//   BRINK_TEST_LOST=N           is lost at the Nth wait for its work,
+//   BRINK_TEST_MEMORY=N         has no memory left from the Nth allocation on.
 #include <vulkan/vk_layer.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -13,6 +17,14 @@ namespace {
 PFN_vkGetInstanceProcAddr next_instance_proc = nullptr;
 PFN_vkGetDeviceProcAddr next_device_proc = nullptr;
 PFN_vkGetPhysicalDeviceFeatures2 next_features = nullptr;
+PFN_vkWaitForFences next_wait = nullptr;
+PFN_vkAllocateMemory next_allocate = nullptr;
+
+// Whether the number in a variable has been reached, counting this call.
+bool reached(const char* variable, std::atomic<long>& calls) {
+  const char* const number = std::getenv(variable);
+  return number != nullptr && ++calls >= std::atol(number);
+}
 
 // The loader's link in the chain of `info`, for vkCreateInstance or vkCreateDevice.
 template <class Link>
@@ -71,8 +83,33 @@ VKAPI_ATTR void VKAPI_CALL get_features(VkPhysicalDevice physical,
   }
 }
 
+VKAPI_ATTR VkResult VKAPI_CALL wait_for_fences(VkDevice device, std::uint32_t count,
+                                               const VkFence* fences, VkBool32 all,
+                                               std::uint64_t timeout) {
+  static std::atomic<long> calls = 0;
+  const VkResult result = next_wait(device, count, fences, all, timeout);
+  return reached("BRINK_TEST_LOST", calls) ? VK_ERROR_DEVICE_LOST : result;
+}
+
+VKAPI_ATTR VkResult VKAPI_CALL allocate_memory(VkDevice device, const VkMemoryAllocateInfo* info,
+                                               const VkAllocationCallbacks* allocator,
+                                               VkDeviceMemory* memory) {
+  static std::atomic<long> calls = 0;
+  if (reached("BRINK_TEST_MEMORY", calls)) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+  return next_allocate(device, info, allocator, memory);
+}
+
 VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL device_proc(VkDevice device, const char* name) {
-  return next_device_proc(device, name);
+  const PFN_vkVoidFunction next = next_device_proc(device, name);
+  if (std::strcmp(name, "vkWaitForFences") == 0) {
+    next_wait = reinterpret_cast<PFN_vkWaitForFences>(next);
+    return reinterpret_cast<PFN_vkVoidFunction>(wait_for_fences);
+  }
+  if (std::strcmp(name, "vkAllocateMemory") == 0) {
+    next_allocate = reinterpret_cast<PFN_vkAllocateMemory>(next);
+    return reinterpret_cast<PFN_vkVoidFunction>(allocate_memory);
+  }
+  return next;
 }
 
 VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL instance_proc(VkInstance instance, const char* name) {
