@@ -35,6 +35,11 @@ for test in "$bin"/../tests/vulkan_*_test; do
   "$test" >"$out/$(basename "$test").txt" 2>&1 || { tail -20 "$out/$(basename "$test").txt"; failed=1; }
 done
 
+# Products alone, with several cuts of the matrix-vector shaders.
+if [ -x "$bin/shaders" ]; then
+  "$bin/shaders" --all-shapes ${device:+--device "$device"} | tee "$out/shaders.txt"
+fi
+
 shapes=llama-3.2-1b,llama-3.1-8b
 types=Q8_0,Q4_K_M,Q6_K
 vulkan="--backend vulkan"
