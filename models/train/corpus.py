@@ -1,0 +1,114 @@
+"""The training text: conversations about the skills and plain prose, as packed rows of tokens.
+
+A row holds several documents; `document` numbers them, so that attention stays inside each one, as
+it does when the model is used. `kind` says what each token is, so that training can weigh answers
+higher than questions, which nobody asks the model to write.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import random
+
+import numpy as np
+
+import prose
+from skills.registry import SKILLS
+from splits import Item, stable_random
+from tokenizer import Tokenizer, fit
+
+PAD, PROMPT, ANSWER, PROSE = range(4)
+# Shares of documents. Prose and facts are short of neither text nor repetition; what is computed
+# needs many fresh examples.
+MIXTURE = {"facts": 30, "arithmetic": 24, "extraction": 12, "code": 18, "debugging": 10,
+           "plays": 4, "paragraph": 4}
+
+
+@dataclasses.dataclass
+class Rows:
+    """Packed rows, each array of shape [rows, length]."""
+
+    tokens: np.ndarray  # uint16
+    kind: np.ndarray  # uint8
+    document: np.ndarray  # uint8
+
+    def save(self, path: pathlib.Path) -> None:
+        np.savez(path, tokens=self.tokens, kind=self.kind, document=self.document)
+
+    @classmethod
+    def load(cls, path: pathlib.Path) -> Rows:
+        with np.load(path) as data:
+            return cls(data["tokens"], data["kind"], data["document"])
+
+
+def prompt_ids(tokenizer: Tokenizer, question: str) -> list[int]:
+    """A user's turn and the head of the answer (ChatML)."""
+    return [tokenizer.start, *tokenizer.encode(f"user\n{question}"), tokenizer.end,
+            *tokenizer.encode("\n"), tokenizer.start, *tokenizer.encode("assistant\n")]
+
+
+def turn(tokenizer: Tokenizer, item: Item) -> tuple[list[int], list[int]]:
+    """Ids and kinds of a question and its answer."""
+    asked = prompt_ids(tokenizer, item.question)
+    answered = [*tokenizer.encode(item.answer), tokenizer.end]
+    after = tokenizer.encode("\n")
+    return (asked + answered + after,
+            [PROMPT] * len(asked) + [ANSWER] * len(answered) + [PROMPT] * len(after))
+
+
+def document(rng: random.Random, tokenizer: Tokenizer, plays: str,
+             length: int) -> tuple[list[int], list[int]]:
+    """One document of the mixture; one conversation in five goes on to a second question."""
+    name = rng.choices(list(MIXTURE), list(MIXTURE.values()))[0]
+    if name not in SKILLS:
+        text = prose.passage(rng, plays, 5 * length) if name == "plays" else prose.paragraph(rng)
+        ids = tokenizer.encode(text)[:length]
+        return ids, [PROSE] * len(ids)
+    ids, kinds = turn(tokenizer, SKILLS[name](rng, "train"))
+    while rng.random() < 0.2:
+        more, more_kinds = turn(tokenizer, SKILLS[rng.choice(list(SKILLS))](rng, "train"))
+        if len(ids) + len(more) > length:
+            break
+        ids, kinds = ids + more, kinds + more_kinds
+    return ids[:length], kinds[:length]
+
+
+def pack(tokenizer: Tokenizer, seed: int, rows: int, length: int) -> Rows:
+    """`rows` rows of fresh documents. Several rows are open at a time, so that few gaps remain."""
+    rng = stable_random("corpus", seed)
+    plays = prose.plays("train")
+    out = Rows(np.zeros((rows, length), np.uint16), np.zeros((rows, length), np.uint8),
+               np.zeros((rows, length), np.uint8))
+    open_rows = list(range(min(8, rows)))
+    used, count, following = [0] * rows, [0] * rows, len(open_rows)
+    while open_rows:
+        ids, kinds = document(rng, tokenizer, plays, length)
+        fits = [r for r in open_rows if used[r] + len(ids) <= length]
+        if not fits:
+            full = max(open_rows, key=lambda r: used[r])
+            open_rows.remove(full)
+            if following < rows:
+                open_rows.append(following)
+                following += 1
+            continue
+        row = max(fits, key=lambda r: used[r])
+        at = slice(used[row], used[row] + len(ids))
+        count[row] += 1
+        out.tokens[row, at], out.kind[row, at], out.document[row, at] = ids, kinds, count[row]
+        used[row] += len(ids)
+    return out
+
+
+def fit_tokenizer(seed: int, size: int, documents: int = 8000) -> Tokenizer:
+    """A tokenizer for the mixture above."""
+    rng = stable_random("tokenizer", seed)
+    texts = [prose.plays("train")[:150_000], "user\nassistant\n" * documents]
+    for name, share in MIXTURE.items():
+        for _ in range(documents * share // 100):
+            if name in SKILLS:
+                item = SKILLS[name](rng, "train")
+                texts += [item.question, item.answer]
+            elif name == "paragraph":
+                texts.append(prose.paragraph(rng))
+    return fit(texts, size)

@@ -1,0 +1,60 @@
+"""Word problems of two or three steps with a worked answer that ends in `#### N` (GSM8K's form).
+
+Held out is the tuple of operands: no two problems of different splits use the same numbers in the
+same order, whatever their story.
+"""
+
+from __future__ import annotations
+
+import random
+
+from splits import Item, split_of
+from skills.words import FIRST_NAMES
+
+THINGS = ("apples", "books", "cards", "coins", "eggs", "nuts", "pens", "rings", "shells", "stamps")
+MORE = ("buys {} more", "finds {} more", "gets {} more", "picks up {} more")
+LESS = ("gives away {}", "loses {}", "sells {}", "uses {}")
+LIMIT = 99  # of every intermediate result: two digits
+
+
+def make(rng: random.Random, split: str, steps: int = 3) -> Item:
+    """A problem of 2 to `steps` steps whose operands belong to the split."""
+    while True:
+        problem = _draw(rng, rng.randint(2, steps))
+        if problem is None:
+            continue
+        question, operands, lines, result = problem
+        key = "operands " + " ".join(map(str, operands))
+        if split_of("arithmetic", key) == split:
+            answer = "\n".join(lines) + f"\n#### {result}"
+            return Item("arithmetic", question, answer, " ".join(map(str, sorted(operands))), (key,))
+
+
+def _draw(rng: random.Random, steps: int) -> tuple[str, list[int], list[str], int] | None:
+    name, thing = rng.choice(FIRST_NAMES), rng.choice(THINGS)
+    operands: list[int] = []
+    lines: list[str] = []
+    if rng.random() < 0.5:
+        a, b = rng.randint(2, 9), rng.randint(2, 9)
+        text = f"{name} has {a} boxes with {b} {thing} each."
+        operands += [a, b]
+        value = a * b
+        lines.append(f"{a}*{b}={value}")
+    else:
+        value = rng.randint(3, 80)
+        text = f"{name} has {value} {thing}."
+        operands.append(value)
+    while len(lines) < steps:
+        if rng.random() < 0.5:
+            n = rng.randint(2, 60)
+            result, sign, phrase = value + n, "+", rng.choice(MORE)
+        else:
+            n = rng.randint(2, 60)
+            result, sign, phrase = value - n, "-", rng.choice(LESS)
+        if not 0 < result <= LIMIT:
+            return None
+        lines.append(f"{value}{sign}{n}={result}")
+        operands.append(n)
+        text += f" {name} {phrase.format(n)}."
+        value = result
+    return f"{text} How many {thing} does {name} have?", operands, lines, value
