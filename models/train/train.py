@@ -147,7 +147,7 @@ def work(rank: int, args: argparse.Namespace, config: Config, shared: Shared) ->
 
     begun = saved = time.time()
     log = torch.zeros(2)
-    for step in range(shared.start, args.steps):
+    for step in range(shared.start, min(args.steps, args.stop_at)):
         for g in shared.gradients[rank].values():
             g.zero_()
         loss, told = loss_of(model, batches(step), autocast)
@@ -169,7 +169,8 @@ def work(rank: int, args: argparse.Namespace, config: Config, shared: Shared) ->
             log.zero_()
         if step + 1 == int(args.steps * (1 - args.decay)):
             save(out / "stable.pt", step + 1, shared, config)
-        if time.time() - saved > 60 * args.save_minutes or step + 1 == args.steps:
+        if time.time() - saved > 60 * args.save_minutes or step + 1 in (
+                args.steps, args.stop_at):
             # The others only add up gradients meanwhile: they cannot change anything before they
             # meet this worker again.
             save(out / "last.pt", step + 1, shared, config)
@@ -196,6 +197,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, help="processes (default: one a core; CUDA: one)")
     parser.add_argument("--threads", type=int, default=1, help="threads a process")
     parser.add_argument("--save-minutes", type=float, default=3)
+    parser.add_argument("--stop-at", type=int, default=1 << 60, help="stop early, to continue later")
     parser.add_argument("--log-steps", type=int, default=25)
     parser.add_argument("--continue-from", help="checkpoint of another run to begin with")
     args = parser.parse_args(arguments)
