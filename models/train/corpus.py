@@ -14,15 +14,17 @@ import random
 import numpy as np
 
 import prose
+from drills import ANSWER, DRILLS, PAD, PROMPT, PROSE
 from skills.registry import SKILLS
 from splits import Item, stable_random
 from tokenizer import Tokenizer, fit
 
-PAD, PROMPT, ANSWER, PROSE = range(4)
 # Shares of documents. Prose and facts are short of neither text nor repetition; what is computed
 # needs many fresh examples.
-MIXTURE = {"facts": 30, "arithmetic": 24, "extraction": 12, "code": 18, "debugging": 10,
-           "plays": 4, "paragraph": 4}
+MIXTURE = {"facts": 30, "arithmetic": 24, "extraction": 14, "code": 18, "debugging": 10,
+           "plays": 4, "paragraph": 4, "sums": 8, "names": 3, "repetition": 1}
+# The first steps: what all other skills build on.
+EARLY_MIXTURE = {**MIXTURE, "sums": 16, "names": 60, "repetition": 40}
 
 
 @dataclasses.dataclass
@@ -57,10 +59,12 @@ def turn(tokenizer: Tokenizer, item: Item) -> tuple[list[int], list[int]]:
             [PROMPT] * len(asked) + [ANSWER] * len(answered) + [PROMPT] * len(after))
 
 
-def document(rng: random.Random, tokenizer: Tokenizer, plays: str,
+def document(rng: random.Random, tokenizer: Tokenizer, mixture: dict[str, int], plays: str,
              length: int) -> tuple[list[int], list[int]]:
     """One document of the mixture; one conversation in five goes on to a second question."""
-    name = rng.choices(list(MIXTURE), list(MIXTURE.values()))[0]
+    name = rng.choices(list(mixture), list(mixture.values()))[0]
+    if name in DRILLS:
+        return DRILLS[name](rng, tokenizer)
     if name not in SKILLS:
         text = prose.passage(rng, plays, 5 * length) if name == "plays" else prose.paragraph(rng)
         ids = tokenizer.encode(text)[:length]
@@ -74,16 +78,17 @@ def document(rng: random.Random, tokenizer: Tokenizer, plays: str,
     return ids[:length], kinds[:length]
 
 
-def pack(tokenizer: Tokenizer, seed: int, rows: int, length: int) -> Rows:
-    """`rows` rows of fresh documents. Several rows are open at a time, so that few gaps remain."""
+def pack(tokenizer: Tokenizer, seed: str, rows: int, length: int, early: bool = False) -> Rows:
+    """`rows` rows of fresh documents (of EARLY_MIXTURE, if so). Several rows are open at a time, so that few gaps remain."""
     rng = stable_random("corpus", seed)
     plays = prose.plays("train")
+    mixture = EARLY_MIXTURE if early else MIXTURE
     out = Rows(np.zeros((rows, length), np.uint16), np.zeros((rows, length), np.uint8),
                np.zeros((rows, length), np.uint8))
     open_rows = list(range(min(8, rows)))
     used, count, following = [0] * rows, [0] * rows, len(open_rows)
     while open_rows:
-        ids, kinds = document(rng, tokenizer, plays, length)
+        ids, kinds = document(rng, tokenizer, mixture, plays, length)
         fits = [r for r in open_rows if used[r] + len(ids) <= length]
         if not fits:
             full = max(open_rows, key=lambda r: used[r])

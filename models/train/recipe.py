@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -44,6 +45,8 @@ def losses(log: str) -> list[float]:
 def tiny(out: pathlib.Path) -> None:
     """Every step at the smallest size, with checks."""
     tasks, text = out / "tasks", out / "text"
+    for run in ("run", "resumed"):  # of a run before this one
+        shutil.rmtree(out / run, ignore_errors=True)
     call("tasks.py", "--out", tasks, "--text", text, "--count", 8)
     whole = losses(call("train.py", "--out", out / "run", *TINY))
     if not whole[-1] < 0.7 * whole[0]:

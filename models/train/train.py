@@ -21,6 +21,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import signal
 import sys
 import time
 
@@ -60,16 +61,18 @@ class Batches:
             self.pool = concurrent.futures.ProcessPoolExecutor(
                 max(1, (os.cpu_count() or 2) - 2), multiprocessing.get_context("spawn"))
 
+    def _arguments(self, chunk: int) -> tuple[Tokenizer, str, int, int, bool]:
+        a = self.args
+        return (self.tokenizer, f"{a.seed}/{chunk}", CHUNK_STEPS * a.rows, a.length,
+                chunk * CHUNK_STEPS < a.early_steps)
+
     def _make(self, chunk: int) -> corpus.Rows:
-        key = (self.tokenizer, f"{self.args.seed}/{chunk}", CHUNK_STEPS * self.args.rows,
-               self.args.length)
         if self.pool is None:
-            return corpus.pack(*key)
-        for ahead in range(chunk, min(chunk + self.pool._max_workers,
-                                      self.args.steps // CHUNK_STEPS + 1)):
+            return corpus.pack(*self._arguments(chunk))
+        last = min(chunk + self.pool._max_workers, self.args.steps // CHUNK_STEPS + 1)
+        for ahead in range(chunk, last):
             if ahead not in self.futures:
-                self.futures[ahead] = self.pool.submit(
-                    corpus.pack, key[0], f"{self.args.seed}/{ahead}", *key[2:])
+                self.futures[ahead] = self.pool.submit(corpus.pack, *self._arguments(ahead))
         return self.futures.pop(chunk).result()
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor, float]:
@@ -128,6 +131,8 @@ def save(path: pathlib.Path, step: int, shared: Shared, config: Config) -> None:
 
 def work(rank: int, args: argparse.Namespace, config: Config, shared: Shared) -> None:
     """One worker: its rows of every step, its part of every update."""
+    # torch sends this signal when the parent ends; a shell's background jobs would ignore it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     torch.set_num_threads(args.threads)
     out = pathlib.Path(args.out)
     tokenizer = Tokenizer.load(out / "tokenizer.json")
@@ -181,16 +186,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", required=True, help="folder of the run")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--rows", type=int, default=32, help="rows a step")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--rows", type=int, default=8, help="rows a step")
     parser.add_argument("--length", type=int, default=256, help="tokens a row")
     parser.add_argument("--vocabulary", type=int, default=1536)
-    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--heads", type=int, default=8)
+    parser.add_argument("--kv-heads", type=int, default=4)
     parser.add_argument("--feed-forward", type=int, default=768)
     parser.add_argument("--matrix-rate", type=float, default=0.02)
     parser.add_argument("--vector-rate", type=float, default=0.004)
     parser.add_argument("--warmup", type=int, default=40)
     parser.add_argument("--decay", type=float, default=0.35, help="share of the steps")
+    parser.add_argument("--early-steps", type=int, default=256, help="steps with many drills")
     parser.add_argument("--prompt-weight", type=float, default=0.1)
     parser.add_argument("--prose-weight", type=float, default=0.3)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
@@ -214,7 +222,8 @@ def main(arguments: list[str] | None = None) -> None:
     if not (out / "tokenizer.json").exists():
         corpus.fit_tokenizer(0, args.vocabulary).save(out / "tokenizer.json")
     config = Config(vocabulary=len(Tokenizer.load(out / "tokenizer.json").tokens),
-                    layers=args.layers, feed_forward=args.feed_forward)
+                    layers=args.layers, heads=args.heads, kv_heads=args.kv_heads,
+                    feed_forward=args.feed_forward)
     parameters = {n: p.detach().to(args.device) for n, p in Llama(config).named_parameters()}
     state = Optimizer.new_state(parameters)
     start = 0

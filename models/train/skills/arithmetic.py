@@ -30,6 +30,28 @@ def make(rng: random.Random, split: str, steps: int = 3) -> Item:
             return Item("arithmetic", question, answer, " ".join(map(str, sorted(operands))), (key,))
 
 
+def drill(rng: random.Random, steps: int) -> list[tuple[str, str]]:
+    """Steps without a story, (`54+38=`, `92`), each from the result of the one before.
+
+    They hold many more results a token than problems do, so that the model spends its training on
+    sums, not on stories.
+    """
+    lines: list[tuple[str, str]] = []
+    value = rng.randint(2, 80)
+    while len(lines) < steps:
+        if rng.random() < 0.2:
+            a, b = rng.randint(2, 9), rng.randint(2, 9)
+            value = a * b
+            lines.append((f"{a}*{b}=", str(value)))
+            continue
+        n, sign = rng.randint(2, 60), rng.choice("+-")
+        result = value + n if sign == "+" else value - n
+        if 0 < result <= LIMIT:
+            lines.append((f"{value}{sign}{n}=", str(result)))
+            value = result
+    return lines
+
+
 def _draw(rng: random.Random, steps: int) -> tuple[str, list[int], list[str], int] | None:
     name, thing = rng.choice(FIRST_NAMES), rng.choice(THINGS)
     operands: list[int] = []

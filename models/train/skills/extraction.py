@@ -49,6 +49,14 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
+def name_of(rng: random.Random, split: str) -> str:
+    """A first and a last name whose pair belongs to the split."""
+    while True:
+        name = f"{rng.choice(FIRST_NAMES)} {rng.choice(LAST_NAMES)}"
+        if split_of("extraction", f"name {name}") == split:
+            return name
+
+
 def make(rng: random.Random, split: str) -> Item:
     """A message whose phrase pair and name both belong to the split."""
     while True:
@@ -57,10 +65,7 @@ def make(rng: random.Random, split: str) -> Item:
         pair = f"phrases {issue} / {hurry}"
         if split_of("extraction", pair) == split:
             break
-    while True:
-        name = f"{rng.choice(FIRST_NAMES)} {rng.choice(LAST_NAMES)}"
-        if split_of("extraction", f"name {name}") == split:
-            break
+    name = name_of(rng, split)
     text = rng.choice(FORMS).format(n=name, i=issue, u=hurry, I=_capital(issue), U=_capital(hurry))
     answer = json.dumps({"customer_name": name, "issue_category": category, "urgency": urgency})
     return Item("extraction", PROMPT + text, answer, pair, (pair, f"name {name}"))
