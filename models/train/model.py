@@ -21,8 +21,8 @@ class Config:
     vocabulary: int = 1536
     width: int = 256
     layers: int = 4
-    heads: int = 8
-    kv_heads: int = 4
+    heads: int = 4
+    kv_heads: int = 2
     feed_forward: int = 768
     context: int = 512
     rope_base: float = 10000.0

@@ -17,6 +17,19 @@ LESS = ("gives away {}", "loses {}", "sells {}", "uses {}")
 LIMIT = 99  # of every intermediate result: two digits
 
 
+def worked(value: int, sign: str, n: int) -> tuple[str, str, int]:
+    """A sum as (`54+38=`, `84+8=92`, 92): tens first, then units.
+
+    A sum of two-digit numbers at once would take so small a model many times the training: its first
+    digit depends on a carry that is not written yet.
+    """
+    result = value + n if sign == "+" else value - n
+    tens, units = n - n % 10, n % 10
+    between = value + tens if sign == "+" else value - tens
+    middle = f"{between}{sign}{units}=" if tens and units else ""
+    return f"{value}{sign}{n}=", f"{middle}{result}", result
+
+
 def make(rng: random.Random, split: str, steps: int = 3) -> Item:
     """A problem of 2 to `steps` steps whose operands belong to the split."""
     while True:
@@ -31,7 +44,7 @@ def make(rng: random.Random, split: str, steps: int = 3) -> Item:
 
 
 def drill(rng: random.Random, steps: int) -> list[tuple[str, str]]:
-    """Steps without a story, (`54+38=`, `92`), each from the result of the one before.
+    """Steps without a story, (`54+38=`, `84+8=92`), each from the result of the one before.
 
     They hold many more results a token than problems do, so that the model spends its training on
     sums, not on stories.
@@ -44,10 +57,9 @@ def drill(rng: random.Random, steps: int) -> list[tuple[str, str]]:
             value = a * b
             lines.append((f"{a}*{b}=", str(value)))
             continue
-        n, sign = rng.randint(2, 60), rng.choice("+-")
-        result = value + n if sign == "+" else value - n
+        left, right, result = worked(value, rng.choice("+-"), rng.randint(2, 60))
         if 0 < result <= LIMIT:
-            lines.append((f"{value}{sign}{n}=", str(result)))
+            lines.append((left, right))
             value = result
     return lines
 
@@ -67,15 +79,13 @@ def _draw(rng: random.Random, steps: int) -> tuple[str, list[int], list[str], in
         text = f"{name} has {value} {thing}."
         operands.append(value)
     while len(lines) < steps:
-        if rng.random() < 0.5:
-            n = rng.randint(2, 60)
-            result, sign, phrase = value + n, "+", rng.choice(MORE)
-        else:
-            n = rng.randint(2, 60)
-            result, sign, phrase = value - n, "-", rng.choice(LESS)
+        sign, phrases = ("+", MORE) if rng.random() < 0.5 else ("-", LESS)
+        n = rng.randint(2, 60)
+        phrase = rng.choice(phrases)
+        left, right, result = worked(value, sign, n)
         if not 0 < result <= LIMIT:
             return None
-        lines.append(f"{value}{sign}{n}={result}")
+        lines.append(left + right)
         operands.append(n)
         text += f" {name} {phrase.format(n)}."
         value = result
