@@ -21,7 +21,7 @@ from tokenizer import Tokenizer, fit
 
 # Shares of documents. Prose and facts are short of neither text nor repetition; what is computed
 # needs many fresh examples.
-MIXTURE = {"facts": 30, "arithmetic": 24, "extraction": 14, "code": 18, "debugging": 10,
+MIXTURE = {"facts": 30, "arithmetic": 24, "extraction": 14, "code": 22, "debugging": 16,
            "plays": 4, "paragraph": 4, "sums": 8, "names": 3, "repetition": 1}
 # The first steps: what all other skills build on.
 EARLY_MIXTURE = {**MIXTURE, "sums": 16, "names": 60, "repetition": 40}
