@@ -22,9 +22,9 @@ from tokenizer import Tokenizer, fit
 # Shares of documents. Prose and facts are short of neither text nor repetition; what is computed
 # needs many fresh examples.
 MIXTURE = {"facts": 30, "arithmetic": 24, "extraction": 14, "code": 22, "debugging": 16,
-           "plays": 4, "paragraph": 4, "sums": 8, "names": 3, "repetition": 1}
+           "plays": 4, "paragraph": 4, "sums": 8, "names": 3, "lookups": 6, "repetition": 1}
 # The first steps: what all other skills build on.
-EARLY_MIXTURE = {**MIXTURE, "sums": 16, "names": 60, "repetition": 40}
+EARLY_MIXTURE = {**MIXTURE, "sums": 16, "names": 50, "lookups": 40, "repetition": 40}
 
 
 @dataclasses.dataclass
@@ -79,7 +79,10 @@ def document(rng: random.Random, tokenizer: Tokenizer, mixture: dict[str, int], 
 
 
 def pack(tokenizer: Tokenizer, seed: str, rows: int, length: int, early: bool = False) -> Rows:
-    """`rows` rows of fresh documents (of EARLY_MIXTURE, if so). Several rows are open at a time, so that few gaps remain."""
+    """`rows` rows of fresh documents (of EARLY_MIXTURE, if so).
+
+    Several rows are open at a time, so that few gaps remain.
+    """
     rng = stable_random("corpus", seed)
     plays = prose.plays("train")
     mixture = EARLY_MIXTURE if early else MIXTURE

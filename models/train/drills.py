@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 
-from skills import arithmetic, extraction
+from skills import arithmetic, code, extraction
 from tokenizer import SPECIALS, Tokenizer
 
 # What a token is, so that training can weigh answers higher than questions.
@@ -42,10 +42,22 @@ def names(rng: random.Random, tokenizer: Tokenizer) -> Document:
                               (json.dumps(some) + "\n", ANSWER)])
 
 
+def lookups(rng: random.Random, tokenizer: Tokenizer) -> Document:
+    """Constants of a file, then the value of each in another order, as programs look them up."""
+    some = rng.sample(code.CONSTANTS, rng.randint(2, 6))
+    values = {name: rng.randint(2, 9) for name in some}
+    parts = [(f"# {rng.choice(code.MODULES)}.py\n" +
+              "".join(f"{name} = {value}\n" for name, value in values.items()), PROMPT)]
+    rng.shuffle(some)
+    for name in some:
+        parts += [(f"{name}=", PAD), (f"{values[name]}\n", ANSWER)]
+    return joined(tokenizer, parts)
+
+
 def repetition(rng: random.Random, tokenizer: Tokenizer) -> Document:
     """Random tokens, and the same again: nothing helps but to copy."""
     some = [rng.randrange(len(tokenizer.tokens) - len(SPECIALS)) for _ in range(rng.randint(8, 30))]
     return some * 2, [PAD] * len(some) + [PAD] + [ANSWER] * (len(some) - 1)
 
 
-DRILLS = {"sums": sums, "names": names, "repetition": repetition}
+DRILLS = {"sums": sums, "names": names, "lookups": lookups, "repetition": repetition}

@@ -1,8 +1,7 @@
 """Muon for the matrices, Adam for the embedding and the norms.
 
 Muon replaces the momentum of a matrix by the nearest matrix with orthonormal rows or columns (a few
-Newton-Schulz steps), so that every direction of the matrix learns at the same rate; for a small
-budget of tokens that saves about half of them. Where a stacked tensor holds several matrices a layer
+Newton-Schulz steps), so that every direction of the matrix learns at the same rate. Where a stacked tensor holds several matrices a layer
 (q, k, v; gate, up), each is orthogonalised by itself.
 """
 

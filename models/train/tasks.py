@@ -18,7 +18,7 @@ COUNT = {"dev": 200, "test": 400}
 
 def held_out(skill: str, split: str, count: int) -> list[Item]:
     """Distinct items of a split; of facts, every item asks for another fact while there are any."""
-    rng = stable_random("tasks", skill, split)
+    rng = stable_random("task items", skill, split)
     items: dict[object, Item] = {}
     while len(items) < count:
         item = SKILLS[skill](rng, split)
@@ -36,11 +36,25 @@ def read(path: pathlib.Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def other_items(skill: str, known: list[Item], count: int) -> list[Item]:
+    """Distinct items of the test split that are not among the known ones."""
+    rng = stable_random("text items", skill)
+    questions = {item.question for item in known}
+    items: list[Item] = []
+    while len(items) < count:
+        item = SKILLS[skill](rng, "test")
+        if item.question not in questions:
+            questions.add(item.question)
+            items.append(item)
+    return items
+
+
 def held_out_text() -> str:
-    """Prose and skill turns (as the chat template writes them) that were not trained on."""
+    """Prose and skill turns (as the chat template writes them) that were neither trained on nor are
+    among the test items."""
     parts = [prose.plays("test").strip()]
     for skill in SKILLS:
-        for item in held_out(skill, "test", 40):
+        for item in other_items(skill, held_out(skill, "test", COUNT["test"]), 40):
             parts.append(f"<|im_start|>user\n{item.question}<|im_end|>\n"
                          f"<|im_start|>assistant\n{item.answer}<|im_end|>")
     return "\n".join(parts) + "\n"
