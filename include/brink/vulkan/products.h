@@ -100,15 +100,14 @@ class Products {
                       std::uint32_t tokens, const Grouping* experts);
   std::optional<CooperativeTile> cooperative_tile(std::uint32_t rows, std::uint32_t tokens,
                                                   std::uint32_t matrices) const;
-  bool cooperates(TensorType type) const {
-    return device_.cooperative() && activations_ != Activations::kF32 && type != TensorType::kF32;
-  }
+  bool cooperates(TensorType type) const { return cooperates_ && type != TensorType::kF32; }
 
   Device& device_;
   Activations activations_;
   std::uint64_t tables_;
   std::uint32_t experts_;
   MatvecShape shape_;
+  bool cooperates_;     // the device's fragments fit even the smallest tile
   Buffer q8_, scales_;  // int8 and (scale, scale * sum) of every 16
   Buffer rounded_;      // bf16 values, as f32
   Buffer scales256_, q8_256_;

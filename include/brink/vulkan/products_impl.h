@@ -29,8 +29,10 @@ struct MatvecQ8Push {
 };
 // Push constants of shaders/tiles.glsl.
 struct TilePush {
-  std::uint64_t weights, x, x_scales, y, tables, tiles, slots, expert_scales, expert_bytes;
-  std::uint32_t rows, columns, row_bytes, x_stride, y_stride, tokens, x_divisor;
+  std::uint64_t weights, x, x_scales, y, tables;
+  std::uint64_t tiles = 0, slots = 0, expert_scales = 0, expert_bytes = 0;  // of experts
+  std::uint32_t rows, columns, row_bytes, x_stride, y_stride, tokens;
+  std::uint32_t x_divisor = 1;
   float scale;
 };
 struct ToF16Push {
@@ -88,7 +90,9 @@ Products::Products(Device& device, Activations activations, std::uint64_t rows,
       activations_(activations),
       tables_(tables),
       experts_(experts),
-      shape_(MatvecShape::for_device(device.info())) {
+      shape_(MatvecShape::for_device(device.info())),
+      cooperates_(device.cooperative() && activations != Activations::kF32 &&
+                  cooperative_tile(1, kMatvecRows + 1, 1)) {
   const ActivationBytes bytes(activations, rows, columns);
   const auto make = [&](std::uint64_t size) {
     return device.allocate(size, Memory::kDevice, "rounded activations");
@@ -101,7 +105,7 @@ Products::Products(Device& device, Activations activations, std::uint64_t rows,
   } else if (activations == Activations::kBf16) {
     rounded_ = make(bytes.bf16);
   }
-  if (device.cooperative())
+  if (cooperates_)
     for (std::uint32_t kind = bytes.first_f16; kind < 3; ++kind) {
       f16_[kind] = make(bytes.f16);
       factors_[kind] = make(rows * sizeof(float));
@@ -177,23 +181,18 @@ void Products::multiply_tiles(Recording& recording, const Input& in, const Devic
                               const MatrixPart& part, std::uint64_t y, std::uint32_t y_stride,
                               std::uint32_t tokens, const Grouping* experts) {
   using namespace products_detail;
-  TilePush push{part.address,
-                in.x,
-                in.scales,
-                y,
-                tables_,
-                0,
-                0,
-                0,
-                0,
-                part.rows,
-                weights.columns,
-                weights.row_bytes,
-                in.stride,
-                y_stride,
-                tokens,
-                1,
-                weights.scale};
+  TilePush push{.weights = part.address,
+                .x = in.x,
+                .x_scales = in.scales,
+                .y = y,
+                .tables = tables_,
+                .rows = part.rows,
+                .columns = weights.columns,
+                .row_bytes = weights.row_bytes,
+                .x_stride = in.stride,
+                .y_stride = y_stride,
+                .tokens = tokens,
+                .scale = weights.scale};
   std::uint32_t rows = kTile, per_tile = kTile;
   CooperativeTile tile;
   if (in.form == Input::Form::kF16) {
