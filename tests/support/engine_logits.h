@@ -2,6 +2,8 @@
 #ifndef BRINK_TESTS_SUPPORT_ENGINE_LOGITS_H_
 #define BRINK_TESTS_SUPPORT_ENGINE_LOGITS_H_
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <span>
@@ -61,6 +63,37 @@ inline double distance_from_reference(const std::string& name, const SessionOpti
       engine_logits_one_by_one(model, std::span(tokens.values).first(count), options);
   return std::max(of_many,
                   relative_distance(first, std::span(expected.values).first(first.size())));
+}
+
+/// Several sequences, prompts and single tokens in one step, a fork: model file `name`.gguf gives
+/// the same logits as for each sequence alone, up to the order of sums.
+inline void expect_undisturbed_sequences(const std::string& name, SessionOptions options) {
+  const Model model = Model::open(name + ".gguf");
+  const auto file = read_npy<std::int32_t>(name + ".tokens.npy");
+  const std::span<const std::int32_t> tokens(file.values);
+  ASSERT_GE(tokens.size(), 40u);
+  SessionOptions alone_options = options;
+  alone_options.batch = SessionOptions().batch;
+  const std::vector<float> alone = engine_logits(model, tokens.first(40), alone_options);
+  options.sequences = 3;
+  Session session(model, options);
+  const std::size_t vocabulary = model.config().vocabulary;
+  session.feed(tokens.first(20), Logits::kNone, 0);
+  session.fork(0, 1);
+  const std::vector<SequenceInput> inputs = {{0, tokens.subspan(20, 20), Logits::kAll},
+                                             {1, tokens.subspan(20, 1), Logits::kAll},
+                                             {2, tokens.first(40), Logits::kLast}};
+  const std::span<const float> logits = session.step(inputs);
+  ASSERT_EQ(logits.size(), 22 * vocabulary);
+  const std::span<const float> expected(alone);
+  const auto near = [&](std::size_t row, std::size_t position, std::size_t rows) {
+    EXPECT_LT(relative_distance(logits.subspan(row * vocabulary, rows * vocabulary),
+                                expected.subspan(position * vocabulary, rows * vocabulary)),
+              1e-5);
+  };
+  near(0, 20, 20);
+  near(20, 20, 1);
+  near(21, 39, 1);
 }
 
 /// The file's name.

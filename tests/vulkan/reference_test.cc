@@ -139,33 +139,8 @@ TEST_F(VulkanModel, KvTypesCostNoMoreThanTheStatedRounding) {
 
 // Several sequences, prompts and single tokens in one step, forks: the same logits as alone.
 TEST_F(VulkanModel, SequencesDoNotDisturbEachOther) {
-  const std::string name = reference_data("models/tiny-qwen3-f16");
-  const Model model = Model::open(name + ".gguf");
-  const auto file = read_npy<std::int32_t>(name + ".tokens.npy");
-  const std::span<const std::int32_t> tokens(file.values);
-  ASSERT_GE(tokens.size(), 40u);
-  SessionOptions options = options_of(BackendKind::kVulkan, Activations::kF32, KvType::kF16);
-  const std::vector<float> alone = engine_logits(model, tokens.first(40), options);
-  options.sequences = 3;
-  Session session(model, options);
-  const std::size_t vocabulary = model.config().vocabulary;
-  session.feed(tokens.first(20), Logits::kNone, 0);
-  session.fork(0, 1);
-  const std::vector<SequenceInput> inputs = {{0, tokens.subspan(20, 20), Logits::kAll},
-                                             {1, tokens.subspan(20, 1), Logits::kAll},
-                                             {2, tokens.first(40), Logits::kLast}};
-  const std::span<const float> logits = session.step(inputs);
-  ASSERT_EQ(logits.size(), 22 * vocabulary);
-  const std::span<const float> expected(alone);
-  EXPECT_LT(relative_distance(logits.first(20 * vocabulary),
-                              expected.subspan(20 * vocabulary, 20 * vocabulary)),
-            1e-5);
-  EXPECT_LT(relative_distance(logits.subspan(20 * vocabulary, vocabulary),
-                              expected.subspan(20 * vocabulary, vocabulary)),
-            1e-5);
-  EXPECT_LT(relative_distance(logits.subspan(21 * vocabulary, vocabulary),
-                              expected.subspan(39 * vocabulary, vocabulary)),
-            1e-5);
+  expect_undisturbed_sequences(reference_data("models/tiny-qwen3-f16"),
+                               options_of(BackendKind::kVulkan, Activations::kF32, KvType::kF16));
 }
 
 }  // namespace
