@@ -24,6 +24,7 @@
 #include "brink/model/session_impl.h"
 #include "brink/model/split_backend_impl.h"
 #include "brink/model/weights_impl.h"
+#include "brink/quant/encode_impl.h"
 #include "brink/quant/format_impl.h"
 #include "brink/quant/mixes_impl.h"
 #include "brink/text/chat_template_impl.h"

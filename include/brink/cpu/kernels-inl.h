@@ -10,6 +10,7 @@
 #include "brink/cpu/unpack_i_quants-inl.h"
 #include "brink/cpu/unpack_small-inl.h"
 #include "brink/cpu/decode-inl.h"
+#include "brink/cpu/encode-inl.h"
 #include "brink/cpu/kv-inl.h"
 #include "brink/cpu/ops-inl.h"
 #include "brink/cpu/attention-inl.h"
@@ -36,6 +37,7 @@ const Kernels& Table() {
     k.name = BRINK_ISA_NAME;
     for (const TensorTypeSize& t : kTensorTypeSizes) {
       k.decode[static_cast<std::size_t>(t.type)] = DecoderOf(t.type);
+      k.encode[static_cast<std::size_t>(t.type)] = encode::EncoderOf(t.type);
     }
     k.quantize_q8 = &QuantizeQ8;
     k.pack_q8 = &PackQ8;

@@ -11,6 +11,7 @@
 
 #include "brink/cpu/activations.h"
 #include "brink/gguf/tensor_types.h"
+#include "brink/quant/encode.h"
 #include "brink/quant/format.h"
 #include "brink/quant/weight_matrix.h"
 
@@ -78,6 +79,8 @@ struct Kernels {
 
   /// Exact decoders, bit for bit those of Format::decode.
   DecodeFn decode[kTensorTypeIds];
+  /// The encoders; byte for byte what reference_encoder gives. nullptr for F64 and integers.
+  EncodeFn encode[kTensorTypeIds];
 
   // --- Activations ---------------------------------------------------------------------------
   /// Rounds one row of `count` values to int8 (count a multiple of `block`, block 32 or 256).

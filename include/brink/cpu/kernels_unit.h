@@ -8,6 +8,7 @@
 
 #include "brink/core/half.h"
 #include "brink/cpu/kernels.h"
+#include "brink/quant/encode_includes.h"
 #include "hwy/base.h"
 #include "hwy/cache_control.h"
 
