@@ -1,0 +1,64 @@
+// Turns a GGUF model into other weight types.
+#include <string>
+#include <vector>
+
+#include "brink/brink.h"
+#include "tools/quantize/options.h"
+#include "tools/support/cli.h"
+
+int main(int argc, char** argv) {
+  using namespace brink::tools;
+  QuantizeRequest request;
+  CLI::App app(
+      "Turns an F32, F16, BF16 or Q8_0 model into any weight type or mix of types.\n\n"
+      "  quantize model-f16.gguf model-q4_k_m.gguf Q4_K_M\n"
+      "  quantize model-f16.gguf out.gguf Q4_K_M --tensor-type 'ffn_down=Q6_K' --imatrix im.gguf\n"
+      "  quantize model-f16.gguf out.gguf Q3_K_M --dry-run\n"
+      "  quantize --verify model-f16.gguf model-q4_k_m.gguf",
+      "quantize");
+  app.add_option(
+         "FILES", request.arguments,
+         "IN.gguf OUT.gguf TYPE: source, result and a mix (Q4_K_M, Q2_K, IQ4_XS, ...) or a\n"
+         "single type; of a split model the first part. With --verify: A.gguf B.gguf")
+      ->option_text("IN OUT TYPE");
+  app.add_flag("--pure", request.pure, "One type for every matrix: the base of the mix");
+  app.add_option("--tensor-type", request.tensor_types,
+                 "Exception: tensors in whose name the regular expression is found get the type;\n"
+                 "may be repeated, the first that matches decides")
+      ->option_text("PATTERN=TYPE")
+      ->allow_extra_args(false);
+  app.add_option("--output-tensor-type", request.output_type, "Type of output.weight")
+      ->option_text("TYPE");
+  app.add_option("--token-embedding-type", request.embedding_type, "Type of token_embd.weight")
+      ->option_text("TYPE");
+  app.add_option("--effort", "How long to search for the best scales: default or high")
+      ->option_text("default|high")
+      ->each([&](const std::string& text) {
+        if (text == "high")
+          request.effort = brink::Effort::kHigh;
+        else if (text != "default")
+          throw CLI::ValidationError("--effort '" + text + "' is none of default|high");
+      });
+  app.add_flag("--verify", request.verify,
+               "Compare the tensors of two files instead: relative RMS, largest difference and\n"
+               "cosine, the worst first");
+  app.add_flag("--dry-run", request.dry_run, "Show what each tensor would become; write nothing");
+  app.add_flag("--allow-requantize", request.allow_requantize,
+               "Take sources that are quantized already (other than Q8_0)");
+  app.add_flag("--allow-nonfinite", request.allow_nonfinite,
+               "Replace weights that are NaN (by 0) or infinite (by the largest number)");
+  app.add_option("-t,--threads", request.threads, "Number of threads (default: one per core)")
+      ->check(CLI::Range(1u, 1024u))
+      ->option_text("N");
+  app.add_flag("--json", request.json, "Print one JSON object");
+  return run_tool(app, argc, argv, [&] {
+    if (request.verify) {
+      if (request.arguments.size() != 2) throw UsageError("--verify takes two files");
+      run_verify(request);
+    } else {
+      if (request.arguments.size() != 3) throw UsageError("IN, OUT and TYPE are required");
+      run_quantize(request);
+    }
+    return 0;
+  });
+}
