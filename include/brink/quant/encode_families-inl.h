@@ -7,6 +7,10 @@
 // clang-format off
 #include "brink/quant/encode_common-inl.h"
 #include "brink/quant/encode_legacy-inl.h"
+#include "brink/quant/encode_k_block-inl.h"
+#include "brink/quant/encode_k_affine-inl.h"
+#include "brink/quant/encode_k_scaled-inl.h"
+#include "brink/quant/encode_k-inl.h"
 // clang-format on
 
 BRINK_ENCODE_BEFORE()
