@@ -1,6 +1,7 @@
 // The implementation of brink, in the one translation unit that defines BRINK_IMPLEMENTATION. The
 // kernels of all instruction sets are part of it unless BRINK_SPLIT_KERNELS is defined: then units
-// that include brink/cpu/kernels_unit.h with BRINK_ONLY_ISA compile them, see cpu/passes.h.
+// that include brink/cpu/kernels_unit.h and encoders_unit.h with BRINK_ONLY_ISA compile them (see
+// cpu/passes.h), and one includes quant/encode_impl.h.
 #ifndef BRINK_BRINK_IMPL_H_
 #define BRINK_BRINK_IMPL_H_
 
@@ -24,7 +25,9 @@
 #include "brink/model/session_impl.h"
 #include "brink/model/split_backend_impl.h"
 #include "brink/model/weights_impl.h"
+#ifndef BRINK_SPLIT_KERNELS
 #include "brink/quant/encode_impl.h"
+#endif
 #include "brink/quant/format_impl.h"
 #include "brink/quant/mixes_impl.h"
 #include "brink/quantize/plan_impl.h"

@@ -10,7 +10,6 @@
 #include "brink/cpu/unpack_i_quants-inl.h"
 #include "brink/cpu/unpack_small-inl.h"
 #include "brink/cpu/decode-inl.h"
-#include "brink/cpu/encode-inl.h"
 #include "brink/cpu/kv-inl.h"
 #include "brink/cpu/ops-inl.h"
 #include "brink/cpu/attention-inl.h"
@@ -25,11 +24,17 @@
 #include "brink/cpu/matvec_q8-inl.h"
 #include "brink/cpu/matmul-inl.h"
 #include "brink/cpu/matmul_float-inl.h"
+#ifndef BRINK_SPLIT_KERNELS
+#include "brink/cpu/encoders-inl.h"
+#endif
 // clang-format on
 
 BRINK_BEFORE_ISA()
 namespace brink {
 namespace BRINK_ISA {
+
+// In encoders-inl.h.
+EncodeFn EncoderOf(TensorType type);
 
 const Kernels& Table() {
   static const Kernels table = [] {
@@ -37,7 +42,7 @@ const Kernels& Table() {
     k.name = BRINK_ISA_NAME;
     for (const TensorTypeSize& t : kTensorTypeSizes) {
       k.decode[static_cast<std::size_t>(t.type)] = DecoderOf(t.type);
-      k.encode[static_cast<std::size_t>(t.type)] = encode::EncoderOf(t.type);
+      k.encode[static_cast<std::size_t>(t.type)] = EncoderOf(t.type);
     }
     k.quantize_q8 = &QuantizeQ8;
     k.pack_q8 = &PackQ8;

@@ -8,7 +8,9 @@
 
 #include "brink/core/half.h"
 #include "brink/cpu/kernels.h"
+#ifndef BRINK_SPLIT_KERNELS
 #include "brink/quant/encode_includes.h"
+#endif
 #include "hwy/base.h"
 #include "hwy/cache_control.h"
 

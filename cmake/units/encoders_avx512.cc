@@ -1,0 +1,3 @@
+// The encoders of one instruction set.
+#define BRINK_ONLY_ISA 3
+#include <brink/cpu/encoders_unit.h>

@@ -1,0 +1,2 @@
+// The scalar encoders, the reference of the others.
+#include <brink/quant/encode_impl.h>
