@@ -2,8 +2,10 @@
 #ifndef BRINK_MODEL_WEIGHTS_H_
 #define BRINK_MODEL_WEIGHTS_H_
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "brink/gguf/reader.h"
@@ -65,26 +67,27 @@ struct Weights {
   static Weights from_gguf(const Gguf& gguf, const Config& config);
 };
 
-/// fn(matrix) for every matrix of a layer or a model that there is; all experts one by one.
-template <class F>
-void for_each_matrix(const LayerWeights& l, F&& fn) {
-  const auto visit = [&](const WeightMatrix& matrix) {
+/// fn(matrix) for every matrix of a layer or a model (const or not) that there is; all experts one
+/// by one, an output that is the embedding only once.
+template <class Layer, class F>
+requires std::same_as<std::remove_const_t<Layer>, LayerWeights>
+void for_each_matrix(Layer& l, F&& fn) {
+  const auto visit = [&](auto& matrix) {
     if (matrix) fn(matrix);
   };
-  for (const Linear* m : {&l.q, &l.k, &l.v, &l.attention_output, &l.gate, &l.up, &l.down})
-    visit(m->matrix);
-  for (const WeightMatrix* m :
-       {&l.router, &l.shared_router, &l.shared_gate, &l.shared_up, &l.shared_down})
+  for (auto* m : {&l.q, &l.k, &l.v, &l.attention_output, &l.gate, &l.up, &l.down}) visit(m->matrix);
+  for (auto* m : {&l.router, &l.shared_router, &l.shared_gate, &l.shared_up, &l.shared_down})
     visit(*m);
-  for (const ExpertMatrices* m : {&l.expert_gate, &l.expert_up, &l.expert_down})
-    for (const WeightMatrix& expert : *m) visit(expert);
+  for (auto* m : {&l.expert_gate, &l.expert_up, &l.expert_down})
+    for (auto& expert : *m) visit(expert);
 }
-template <class F>
-void for_each_matrix(const Weights& weights, F&& fn) {
+template <class AnyWeights, class F>
+requires std::same_as<std::remove_const_t<AnyWeights>, Weights>
+void for_each_matrix(AnyWeights& weights, F&& fn) {
+  const bool tied = weights.output.matrix.data == weights.embedding.data;
   if (weights.embedding) fn(weights.embedding);
-  if (weights.output.matrix && weights.output.matrix.data != weights.embedding.data)
-    fn(weights.output.matrix);
-  for (const LayerWeights& layer : weights.layers) for_each_matrix(layer, fn);
+  if (weights.output.matrix && !tied) fn(weights.output.matrix);
+  for (auto& layer : weights.layers) for_each_matrix(layer, fn);
 }
 
 }  // namespace brink
