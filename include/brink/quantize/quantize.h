@@ -13,6 +13,7 @@
 
 #include "brink/cpu/kernels.h"
 #include "brink/gguf/reader.h"
+#include "brink/model/model.h"
 #include "brink/quant/encode.h"
 #include "brink/quantize/plan.h"
 
@@ -58,6 +59,11 @@ bool needs_importance(TensorType type);
 /// finite, `output` being a part of the source, a full disk.
 QuantizeResult quantize(const Gguf& gguf, const std::vector<PlannedTensor>& plan,
                         const std::string& output, const QuantizeOptions& options = {});
+
+/// One tensor in another type, in memory; of the options effort, importance, what is allowed,
+/// threads and kernels count. Throws Error as quantize() does.
+TensorBlocks encode_tensor(const Gguf& gguf, const GgufTensor& tensor, TensorType type,
+                           const QuantizeOptions& options = {});
 
 }  // namespace brink
 

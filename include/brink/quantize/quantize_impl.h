@@ -267,6 +267,22 @@ QuantizeResult quantize(const Gguf& gguf, const std::vector<PlannedTensor>& plan
   return result;
 }
 
+TensorBlocks encode_tensor(const Gguf& gguf, const GgufTensor& tensor, TensorType type,
+                           const QuantizeOptions& options) {
+  const Kernels& kernels = options.kernels != nullptr ? *options.kernels : best_kernels();
+  ThreadPool pool(options.threads);
+  const PlannedTensor planned{&tensor, type, true};
+  quantize_detail::Converter converter(gguf, planned, options, kernels, pool);
+  TensorBlocks result{std::string(tensor.name), type, {}};
+  if (converter.copies()) {
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(tensor.data);
+    result.blocks.assign(bytes, bytes + tensor.bytes);
+  } else {
+    converter.convert(0, converter.rows(), result.blocks, [] {});
+  }
+  return result;
+}
+
 }  // namespace brink
 
 #endif  // BRINK_QUANTIZE_QUANTIZE_IMPL_H_
