@@ -119,6 +119,16 @@ BRINK_LANES(Mask16, operator<, (F32x16 a, F32x16 b), hn::Lt(a.part[i], b.part[i]
   for (std::size_t i = 0; i < kParts; ++i) any |= !hn::AllFalse(LaneFloats(), m.part[i]);
   return any;
 }
+// Bit i is lane i.
+BRINK_ENCODE_INLINE std::uint32_t BitsOfMask(Mask16 m) {
+  std::uint32_t bits = 0;
+  for (std::size_t i = 0; i < kParts; ++i) {
+    std::uint8_t bytes[8] = {};  // as many as StoreMaskBits may write
+    hn::StoreMaskBits(LaneFloats(), m.part[i], bytes);
+    bits |= static_cast<std::uint32_t>(bytes[0] | bytes[1] << 8) << (i * kPartLanes);
+  }
+  return bits;
+}
 
 // table[index]
 BRINK_LANES(F32x16, Lookup, (const float* table, I32x16 index),

@@ -11,6 +11,8 @@
 #include "brink/quant/encode_k_affine-inl.h"
 #include "brink/quant/encode_k_scaled-inl.h"
 #include "brink/quant/encode_k-inl.h"
+#include "brink/quant/encode_grid_search-inl.h"
+#include "brink/quant/encode_grids-inl.h"
 // clang-format on
 
 BRINK_ENCODE_BEFORE()

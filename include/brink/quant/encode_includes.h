@@ -16,6 +16,7 @@
 #include "brink/core/half.h"
 #include "brink/gguf/tensor_types.h"
 #include "brink/quant/encode.h"
+#include "brink/quant/encode_codebook.h"
 #include "brink/quant/encode_exact.h"
 #include "brink/quant/fp4.h"
 #include "brink/quant/i_quants.h"

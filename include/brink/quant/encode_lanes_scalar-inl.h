@@ -91,6 +91,11 @@ BRINK_LANES(Mask16, operator<, (F32x16 a, F32x16 b), a.lane[i] < b.lane[i])
   }
   return false;
 }
+BRINK_ENCODE_INLINE std::uint32_t BitsOfMask(Mask16 m) {
+  std::uint32_t bits = 0;
+  for (int i = 0; i < 16; ++i) bits |= static_cast<std::uint32_t>(m.lane[i]) << i;
+  return bits;
+}
 
 BRINK_LANES(F32x16, Lookup, (const float* table, I32x16 index), table[index.lane[i]])
 BRINK_LANES(F32x16, SwapHalves, (F32x16 a), a.lane[i ^ 8])
