@@ -29,6 +29,7 @@ struct CpuBackendOptions {
   KvType kv_type = KvType::kF16;
   unsigned threads = 0;              ///< 0: ThreadPool::default_threads()
   const Kernels* kernels = nullptr;  ///< nullptr: best_kernels()
+  ProductObserver observer = {};     ///< called before every product, if there is one
 };
 
 class CpuBackend final : public Backend {
@@ -74,12 +75,14 @@ class CpuBackend final : public Backend {
   void for_rows(std::size_t rows, std::size_t work, F&& fn);
 
   void multiply_all(std::span<const Product> products);
+  void observe(std::span<const Product> products);
   void multiply_one(const WeightMatrix& matrix, float* y);
   void assign(const float* x, std::size_t rows, std::size_t columns, std::size_t alike = 0);
   void add_bias(float* y, const WeightVector& bias);
   // x += the waiting product, then norm_ = norm(x); all rows.
   void norm(const WeightVector& weight);
   void add_residual(float* x, std::size_t row);
+  void head_rows(std::size_t first, std::size_t count);
   void finish_heads(std::size_t layer, std::size_t row);
   std::uint8_t* page(const BatchSequence& sequence, std::size_t index) {
     return kv_.data() + sequence.pages[index] * layout_.page;
@@ -104,6 +107,7 @@ class CpuBackend final : public Backend {
     float* y;
   };
   void multiply_rows();
+  void observe_rows();
 
   void choose_experts(std::size_t row);
   void group_by_expert();

@@ -73,8 +73,17 @@ void CpuBackend::group_by_expert() {
   begins_[0] = 0;
 }
 
+void CpuBackend::observe_rows() {
+  for (const RowProduct& p : row_products_)
+    options_.observer({.matrices = {&p.weights, 1},
+                       .rows = input_.values() + p.row * input_.columns(),
+                       .count = 1,
+                       .columns = input_.columns()});
+}
+
 // All of row_products_ in one parallel region, by the kernels that multiply() would use.
 void CpuBackend::multiply_rows() {
+  if (options_.observer) observe_rows();
   row_parts_.clear();
   std::size_t items = 0;
   for (const RowProduct& p : row_products_) {

@@ -22,6 +22,11 @@ inline constexpr std::size_t kSerialWork = 32768;
 // Most tokens of an attention item: what the kernel takes at once with one conversion of K and V.
 inline constexpr std::size_t kAttentionQueries = 64;
 
+// Bytes of logits that are computed at once for a Batch::sink: enough rows to make good use of the
+// unpacked weights of the head, few enough not to count beside them.
+inline constexpr std::size_t kSinkBytes = std::size_t{1} << 25;
+inline constexpr std::size_t kMinSinkRows = 32;
+
 // An exp costs about as much as this many plain values.
 inline constexpr std::size_t kExpWork = 4;
 
@@ -144,7 +149,17 @@ void CpuBackend::assign(const float* x, std::size_t rows, std::size_t columns, s
   input_.assign(x, columns, rows, columns, options_.activations, alike);
 }
 
+void CpuBackend::observe(std::span<const Product> products) {
+  std::array<const WeightMatrix*, kMaxProducts> matrices;
+  for (std::size_t i = 0; i < products.size(); ++i) matrices[i] = &products[i].weights;
+  options_.observer({.matrices = std::span(matrices).first(products.size()),
+                     .rows = input_.values(),
+                     .count = input_.tokens(),
+                     .columns = input_.columns()});
+}
+
 void CpuBackend::multiply_all(std::span<const Product> products) {
+  if (options_.observer) observe(products);
   multiply(pool_, kernels_, products, input_, scratch_);
 }
 
@@ -405,16 +420,34 @@ void CpuBackend::down(std::size_t layer) {
 
 void CpuBackend::head() {
   norm(weights_.output_norm);
-  assign(norm_.data(), rows_, config_.embedding);
-  logits_.reserve_discarding(rows_ * config_.vocabulary);
+  if (batch_.sink == nullptr) {
+    head_rows(0, rows_);
+    return;
+  }
+  const std::size_t most =
+      std::max(cpu_backend_detail::kMinSinkRows,
+               cpu_backend_detail::kSinkBytes / (config_.vocabulary * sizeof(float)));
+  const std::size_t pieces = (rows_ + most - 1) / most;
+  for (std::size_t i = 0; i < pieces; ++i) {
+    const std::size_t first = rows_ * i / pieces, count = rows_ * (i + 1) / pieces - first;
+    head_rows(first, count);
+    (*batch_.sink)(first, {logits_.data(), count * config_.vocabulary});
+  }
+}
+
+// Logits of some rows of norm_, by the kind of kernel that all together would use.
+void CpuBackend::head_rows(std::size_t first, std::size_t count) {
+  assign(norm_.data() + first * config_.embedding, count, config_.embedding, rows_);
+  logits_.reserve_discarding(count * config_.vocabulary);
   multiply_one(weights_.output.matrix, logits_.data());
   if (weights_.output.bias.empty()) return;
-  for_rows(rows_, config_.vocabulary, [&](std::size_t row, unsigned) {
+  for_rows(count, config_.vocabulary, [&](std::size_t row, unsigned) {
     add_bias(logits_.data() + row * config_.vocabulary, weights_.output.bias);
   });
 }
 
 Outputs CpuBackend::end() {
+  if (batch_.sink != nullptr) return {};
   return {.logits = {logits_.data(), batch_.outputs.size() * config_.vocabulary}};
 }
 

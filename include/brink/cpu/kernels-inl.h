@@ -12,6 +12,7 @@
 #include "brink/cpu/decode-inl.h"
 #include "brink/cpu/kv-inl.h"
 #include "brink/cpu/ops-inl.h"
+#include "brink/cpu/logits-inl.h"
 #include "brink/cpu/attention-inl.h"
 #include "brink/cpu/activations-inl.h"
 #include "brink/cpu/matvec_k-inl.h"
@@ -67,6 +68,9 @@ const Kernels& Table() {
     k.swiglu = &SwiGlu;
     k.softmax = &Softmax;
     k.rope = &Rope;
+    k.sum_logits = &SumLogits;
+    k.store_gaps = &StoreGaps;
+    k.sum_divergence = &SumDivergence;
     k.kv_store = &KvStore;
     k.attention = &Attention;
     return k;

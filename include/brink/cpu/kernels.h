@@ -74,6 +74,21 @@ struct MatmulArgs {
   std::uint8_t* scratch = nullptr;
 };
 
+/// Of one row of logits.
+struct LogitSums {
+  float largest = 0.0f;
+  std::uint32_t top = 0;  ///< the first index that has the largest
+  double sum = 0.0;       ///< of exp(x - largest); NaN when a logit is not finite
+};
+
+/// Of a row of logits beside stored gaps g (cpu/logit_gaps.h) of another one: with d how far the
+/// row's own logits lie below their largest, D(stored || row) = cross / mass + ln(sum of e^-d) -
+/// ln(mass).
+struct DivergenceSums {
+  double mass = 0.0;   ///< sum of e^-g
+  double cross = 0.0;  ///< sum of e^-g (d - g)
+};
+
 struct Kernels {
   const char* name;  ///< "sse4", "avx2", "avx512", "avx512_vnni", "neon", "emu128"
 
@@ -121,6 +136,13 @@ struct Kernels {
   /// Rotates one head in place: pair i is (x[2i], x[2i+1]), or (x[i], x[i + rotary/2]) with `neox`;
   /// cos_sin holds rotary/2 cosines, then rotary/2 sines. Dimensions past `rotary` are untouched.
   void (*rope)(float* x, const float* cos_sin, std::size_t rotary, bool neox);
+
+  // --- Evaluation ----------------------------------------------------------------------------
+  void (*sum_logits)(const float* x, std::size_t n, LogitSums* out);
+  /// The gaps of finite logits whose largest is `largest`.
+  void (*store_gaps)(const float* x, std::size_t n, float largest, std::uint16_t* out);
+  void (*sum_divergence)(const float* x, std::size_t n, float largest, const std::uint16_t* gaps,
+                         DivergenceSums* out);
 
   // --- KV cache ------------------------------------------------------------------------------
   /// Stores `dim` floats as one cached row: f32 copy, f16 round to nearest even, or Q8_0 blocks.

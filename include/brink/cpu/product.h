@@ -25,6 +25,8 @@ class ActivationBuffer {
   void assign(const float* x, std::size_t stride, std::size_t tokens, std::size_t columns,
               Activations activations, std::size_t alike = 0);
 
+  /// As assigned; rows are `columns` apart where the stride was.
+  const float* values() const { return x_; }
   std::size_t tokens() const { return tokens_; }
   std::size_t alike() const { return alike_; }
   std::size_t columns() const { return columns_; }
@@ -79,6 +81,9 @@ struct Product {
   float* y = nullptr;
   std::size_t y_stride = 0;
 };
+
+/// Most products that multiply() takes at once.
+inline constexpr std::size_t kMaxProducts = 8;
 
 /// Working memory of multiply(), kept between calls.
 struct ProductScratch {

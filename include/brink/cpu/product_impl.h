@@ -233,8 +233,6 @@ void run_matvec_parts(ThreadPool& pool, std::span<const MatvecPart> parts, std::
 
 namespace product_detail {
 
-inline constexpr std::size_t kMaxProducts = 8;
-
 inline bool uses_matvec(const Kernels& kernels, const ActivationBuffer& x, TensorType type) {
   const std::size_t most =
       uses_q8(x, type) ? kernels.matvec_q8_tokens[index_of(type)] : kMatvecTokens;
@@ -283,7 +281,7 @@ inline Part part_of(ThreadPool& pool, const Kernels& kernels, const Product& pro
 void multiply(ThreadPool& pool, const Kernels& kernels, std::span<const Product> products,
               ActivationBuffer& x, ProductScratch& scratch) {
   if (products.empty() || x.tokens() == 0) return;
-  if (products.size() > product_detail::kMaxProducts) {
+  if (products.size() > kMaxProducts) {
     throw Error("multiply: more than 8 products share their activations");
   }
   for (const Product& p : products) {
@@ -294,7 +292,7 @@ void multiply(ThreadPool& pool, const Kernels& kernels, std::span<const Product>
   }
   // Forms of activations are made before the region.
   std::size_t items = 0;
-  product_detail::Part parts[product_detail::kMaxProducts];
+  product_detail::Part parts[kMaxProducts];
   bool matmul = false;
   for (std::size_t i = 0; i < products.size(); ++i) {
     parts[i] = product_detail::part_of(pool, kernels, products[i], x, items);

@@ -5,11 +5,28 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace brink {
+
+struct WeightMatrix;
+
+/// Takes rows of logits as they are computed: `first` is the place of the first of them among the
+/// outputs asked for. Valid only during the call.
+using LogitsSink = std::function<void(std::size_t first, std::span<const float> logits)>;
+
+/// What goes into products of matrices, before any rounding: for statistics over activations.
+struct ProductInput {
+  /// The matrices that are multiplied with it, as they lie in the model's file.
+  std::span<const WeightMatrix* const> matrices;
+  const float* rows = nullptr;  ///< row r at rows + r * columns
+  std::size_t count = 0;        ///< rows
+  std::size_t columns = 0;
+};
+using ProductObserver = std::function<void(const ProductInput&)>;
 
 /// Consecutive tokens of one sequence within a batch.
 struct BatchSequence {
@@ -28,6 +45,9 @@ struct Batch {
   /// 0: all logits of an output; else so many of the largest ones, where Backend::most_best()
   /// allows.
   std::size_t best = 0;
+  /// Where logits go, if they are all wanted but need not be kept: a backend may then compute them
+  /// piece by piece, give them here and none in Outputs. nullptr: they are kept.
+  const LogitsSink* sink = nullptr;
 };
 
 /// What a step gives for its outputs, in their order: all logits, or only the best tokens, largest

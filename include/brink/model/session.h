@@ -46,6 +46,8 @@ struct SessionOptions {
   /// Vulkan: called by the constructor while weights are copied to the device, with the bytes done
   /// and the total; what it throws ends the construction.
   std::function<void(std::uint64_t done, std::uint64_t total)> on_upload = {};
+  /// CPU only: sees the input of every product, as f32, before it is rounded to `activations`.
+  ProductObserver observer = {};
 };
 
 /// Of which tokens logits are wanted.
@@ -89,6 +91,10 @@ class Session {
   /// and to search. 0: all logits.
   Outputs step_best(std::span<const SequenceInput> inputs, std::size_t best);
 
+  /// step() for very many logits: they are not kept but given to `sink` in pieces, in the same
+  /// order. What it throws ends the step, with the tokens taken back.
+  void step_to(std::span<const SequenceInput> inputs, const LogitsSink& sink);
+
   /// step() for one sequence.
   std::span<const float> feed(std::span<const std::int32_t> tokens, Logits logits = Logits::kLast,
                               std::size_t sequence = 0);
@@ -124,8 +130,9 @@ class Session {
   void reserve(std::span<const SequenceInput> inputs);
   void choose_outputs(const SequenceInput& input, std::size_t begin, std::size_t end,
                       std::size_t first);
+  Outputs step(std::span<const SequenceInput> inputs, std::size_t best, const LogitsSink* sink);
   Outputs run(std::span<const SequenceInput> inputs, std::size_t tokens, std::size_t rows,
-              std::size_t best);
+              std::size_t best, const LogitsSink* sink);
 
   Model model_;
   SessionOptions options_;

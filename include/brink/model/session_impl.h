@@ -33,6 +33,8 @@ inline SessionOptions checked(const SessionOptions& options) {
   check_range("context", options.context, kMaxContext);
   check_range("sequences", options.sequences, kMaxSequences);
   check_range("batch", options.batch, kMaxBatch);
+  if (options.observer && options.backend != BackendKind::kCpu)
+    throw Error("products can only be observed on the CPU");
   if (options.sequences * options.context > kMaxContext * 16)
     throw Error("session options: " + std::to_string(options.sequences) + " sequences of " +
                 std::to_string(options.context) + " positions are too many");
@@ -49,6 +51,7 @@ inline CpuBackendOptions backend_options(const SessionOptions& options) {
   backend.kv_type = options.kv_type;
   backend.threads = options.threads;
   backend.kernels = options.kernels;
+  backend.observer = options.observer;
   return backend;
 }
 
@@ -198,10 +201,19 @@ void Session::reserve(std::span<const SequenceInput> inputs) {
 }
 
 std::span<const float> Session::step(std::span<const SequenceInput> inputs) {
-  return step_best(inputs, 0).logits;
+  return step(inputs, 0, nullptr).logits;
 }
 
 Outputs Session::step_best(std::span<const SequenceInput> inputs, std::size_t best) {
+  return step(inputs, best <= backend_->most_best() ? best : 0, nullptr);
+}
+
+void Session::step_to(std::span<const SequenceInput> inputs, const LogitsSink& sink) {
+  step(inputs, 0, &sink);
+}
+
+Outputs Session::step(std::span<const SequenceInput> inputs, std::size_t best,
+                      const LogitsSink* sink) {
   check(inputs);
   std::size_t tokens = 0;
   std::size_t rows = 0;
@@ -214,7 +226,7 @@ Outputs Session::step_best(std::span<const SequenceInput> inputs, std::size_t be
   if (tokens == 0) return {};
   reserve(inputs);
   try {
-    return run(inputs, tokens, rows, best <= backend_->most_best() ? best : 0);
+    return run(inputs, tokens, rows, best, sink);
   } catch (...) {
     for (std::size_t i = 0; i < inputs.size(); ++i)
       pages_.truncate(inputs[i].sequence, run_->start[i]);
@@ -223,19 +235,22 @@ Outputs Session::step_best(std::span<const SequenceInput> inputs, std::size_t be
 }
 
 Outputs Session::run(std::span<const SequenceInput> inputs, std::size_t tokens, std::size_t rows,
-                     std::size_t best) {
+                     std::size_t best, const LogitsSink* sink) {
   Run& r = *run_;
   const std::size_t vocabulary = model_.config().vocabulary;
   // Batches of nearly equal size: a small rest would take the kernels for few tokens, which are
   // slower there and round differently.
   const std::size_t batches = (tokens + options_.batch - 1) / options_.batch;
-  if (batches > 1 && best == 0) r.logits.reserve_discarding(rows * vocabulary);
+  if (batches > 1 && best == 0 && sink == nullptr) r.logits.reserve_discarding(rows * vocabulary);
   r.best_ids.clear();
   r.best_logits.clear();
   std::size_t input = 0;  // the input that comes next
   std::size_t taken = 0;  // tokens of it that earlier batches had
   std::size_t rows_done = 0;
   Outputs outputs;
+  const LogitsSink in_order = [&](std::size_t first, std::span<const float> logits) {
+    (*sink)(rows_done + first, logits);
+  };
   for (std::size_t b = 0; b < batches; ++b) {
     const std::size_t size = tokens * (b + 1) / batches - tokens * b / batches;
     r.tokens.clear();
@@ -257,7 +272,14 @@ Outputs Session::run(std::span<const SequenceInput> inputs, std::size_t tokens, 
         taken = 0;
       }
     }
-    outputs = forward(model_.config(), *backend_, {r.tokens, r.sequences, r.outputs, best});
+    outputs =
+        forward(model_.config(), *backend_,
+                {r.tokens, r.sequences, r.outputs, best, sink != nullptr ? &in_order : nullptr});
+    if (sink != nullptr) {
+      if (!outputs.logits.empty()) in_order(0, outputs.logits);
+      rows_done += r.outputs.size();
+      continue;
+    }
     if (batches == 1) return outputs;
     if (!outputs.logits.empty())
       std::memcpy(r.logits.data() + rows_done * vocabulary, outputs.logits.data(),
@@ -267,6 +289,7 @@ Outputs Session::run(std::span<const SequenceInput> inputs, std::size_t tokens, 
                          outputs.best_logits.end());
     rows_done += r.outputs.size();
   }
+  if (sink != nullptr) return {};
   if (best == 0) return {.logits = {r.logits.data(), rows * vocabulary}};
   return {.best_ids = r.best_ids, .best_logits = r.best_logits};
 }
