@@ -13,6 +13,9 @@
 #define BRINK_BRINK_H_
 
 #include "brink/core/error.h"
+#include "brink/eval/divergence.h"
+#include "brink/eval/importance.h"
+#include "brink/eval/perplexity.h"
 #include "brink/gguf/reader.h"
 #include "brink/gguf/writer.h"
 #include "brink/model/model.h"

@@ -74,6 +74,10 @@ class Float64Model {
 
   std::size_t vocabulary() { return matrix("token_embd").rows; }
 
+  /// Told what every matrix is multiplied with: its tensor, without ".weight", and its number in
+  /// the tensor.
+  std::function<void(const std::string& tensor, std::size_t expert, const Vector& x)> on_input;
+
   /// Logits [tokens][vocabulary] of one sequence from position 0.
   Vector logits(std::span<const std::int32_t> tokens, Rounding rounding) {
     rounding_ = rounding;
@@ -99,6 +103,8 @@ class Float64Model {
 
  private:
   struct Matrix {
+    std::string tensor;
+    std::size_t expert = 0;
     std::size_t rows = 0, columns = 0;
     std::size_t q8_block = 0;
     std::vector<float> values;
@@ -146,6 +152,8 @@ class Float64Model {
     const GgufTensor* tensor = gguf_.find_tensor(base + ".weight");
     if (tensor == nullptr) throw std::runtime_error("no tensor " + base);
     Matrix m;
+    m.tensor = base;
+    m.expert = expert;
     m.columns = static_cast<std::size_t>(tensor->shape[0]);
     m.rows = static_cast<std::size_t>(tensor->shape[1]);
     m.q8_block = format_of(tensor->type).q8_block;
@@ -157,6 +165,7 @@ class Float64Model {
   }
 
   Vector multiply(const Matrix& m, const Vector& x) const {
+    if (on_input) on_input(m.tensor, m.expert, x);
     Vector input = x;
     if (rounding_.activations == Activations::kQ8 && m.q8_block != 0)
       input = round_q8(x, m.q8_block);

@@ -1,0 +1,139 @@
+// Definitions of eval/divergence.h.
+#ifndef BRINK_EVAL_DIVERGENCE_IMPL_H_
+#define BRINK_EVAL_DIVERGENCE_IMPL_H_
+
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+#include <span>
+#include <string>
+
+#include "brink/core/error.h"
+#include "brink/eval/divergence.h"
+#include "brink/eval/scoring.h"
+
+namespace brink {
+namespace divergence_detail {
+
+// What is kept of the tokens, until all are there.
+struct Tokens {
+  explicit Tokens(std::size_t count) : nll(count), base_nll(count), kl(count), same_top(count) {}
+  std::vector<double> nll;
+  std::vector<double> base_nll;
+  std::vector<float> kl;
+  std::vector<std::uint8_t> same_top;  // not bool: written by several threads
+};
+
+inline double shift_of(double base_nll, double nll) { return std::exp(-nll) - std::exp(-base_nll); }
+
+// Sorts `values`.
+inline std::vector<Quantile> quantiles(std::vector<float>& values,
+                                       std::initializer_list<double> shares) {
+  std::sort(values.begin(), values.end());
+  std::vector<Quantile> result;
+  for (const double share : shares)
+    result.push_back({share, quantile(std::span<const float>(values), share)});
+  return result;
+}
+
+inline Divergence summarize(const TokenWindows& windows, Tokens& tokens) {
+  const std::size_t each = windows.scored_per_window();
+  enum Column { kTokens, kKl, kNll, kBaseNll, kSame, kShift, kSquare, kColumns };
+  std::vector<double> rows(windows.size() * kColumns);
+  for (std::size_t w = 0; w < windows.size(); ++w) {
+    double* row = rows.data() + w * kColumns;
+    row[kTokens] = static_cast<double>(each);
+    for (std::size_t i = w * each; i < (w + 1) * each; ++i) {
+      const double shift = shift_of(tokens.base_nll[i], tokens.nll[i]);
+      row[kKl] += static_cast<double>(tokens.kl[i]);
+      row[kNll] += tokens.nll[i];
+      row[kBaseNll] += tokens.base_nll[i];
+      row[kSame] += tokens.same_top[i];
+      row[kShift] += shift;
+      row[kSquare] += shift * shift;
+    }
+  }
+  const std::vector<Estimate> figures = bootstrap(rows, kColumns, [](std::span<const double> sums) {
+    const double n = sums[kTokens];
+    return std::vector{sums[kKl] / n,
+                       std::exp(sums[kNll] / n),
+                       std::exp(sums[kBaseNll] / n),
+                       (sums[kNll] - sums[kBaseNll]) / n,
+                       sums[kSame] / n,
+                       sums[kShift] / n,
+                       std::sqrt(sums[kSquare] / n)};
+  });
+  Divergence result;
+  result.windows = windows.size();
+  result.tokens = windows.scored();
+  result.kl_mean = figures[0];
+  result.perplexity = figures[1];
+  result.base_perplexity = figures[2];
+  result.ln_ratio = figures[3];
+  result.same_top = figures[4];
+  result.shift_mean = figures[5];
+  result.shift_rms = figures[6];
+  if (windows.size() > 1) {
+    double squares = 0;
+    for (std::size_t w = 0; w < windows.size(); ++w) {
+      const double* row = rows.data() + w * kColumns;
+      const double distance = (row[kNll] - row[kBaseNll]) / row[kTokens] - result.ln_ratio.value;
+      squares += distance * distance;
+    }
+    const double n = static_cast<double>(windows.size());
+    result.ln_ratio_standard_error = std::sqrt(squares / (n - 1) / n);
+  }
+  result.kl_quantiles = quantiles(tokens.kl, {0.5, 0.9, 0.95, 0.99, 0.999});
+  result.kl_max = static_cast<double>(tokens.kl.back());
+  // The divergences are not needed any more.
+  std::vector<float>& shifts = tokens.kl;
+  for (std::size_t i = 0; i < shifts.size(); ++i)
+    shifts[i] = static_cast<float>(shift_of(tokens.base_nll[i], tokens.nll[i]));
+  result.shift_quantiles =
+      quantiles(shifts, {0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999});
+  return result;
+}
+
+}  // namespace divergence_detail
+
+Divergence measure_divergence(const BaseLogits& base, Session& session,
+                              const std::function<void(std::size_t)>& on_window) {
+  const TokenWindows& windows = base.windows();
+  RowScorer scorer(session, windows);
+  if (scorer.vocabulary() != base.vocabulary())
+    throw Error("the vocabulary has " + std::to_string(scorer.vocabulary()) +
+                    " tokens and the base model's " + std::to_string(base.vocabulary()) +
+                    ": their distributions cannot be compared",
+                {.file = session.model().gguf().path()});
+  divergence_detail::Tokens tokens(windows.scored());
+  std::vector<std::uint64_t> buffer;
+  const auto compare = [&](std::size_t first, std::span<const float> logits) {
+    const std::vector<BaseLogits::Row> rows =
+        base.read(first, logits.size() / scorer.vocabulary(), buffer);
+    scorer.run(first, logits,
+               [&](std::size_t index, std::span<const float> row, const TokenScore& score) {
+                 const BaseLogits::Row& expected = rows[index - first];
+                 DivergenceSums sums;
+                 scorer.kernels().sum_divergence(row.data(), row.size(), score.largest,
+                                                 expected.gaps.data(), &sums);
+                 const double kl = sums.cross / sums.mass + score.log_sum - std::log(sums.mass);
+                 tokens.kl[index] = static_cast<float>(std::max(kl, 0.0));
+                 tokens.nll[index] = score.nll;
+                 tokens.base_nll[index] = expected.nll;
+                 tokens.same_top[index] = expected.top == score.top;
+               });
+  };
+  run_windows(session, windows, 0, windows.size(), compare, on_window);
+  return divergence_detail::summarize(windows, tokens);
+}
+
+Divergence measure_divergence(const BaseLogits& base, const Model& model,
+                              const SessionOptions& options,
+                              const std::function<void(std::size_t)>& on_window) {
+  Session session(model, window_options(options, base.windows()));
+  return measure_divergence(base, session, on_window);
+}
+
+}  // namespace brink
+
+#endif  // BRINK_EVAL_DIVERGENCE_IMPL_H_
