@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
 #include <span>
 #include <utility>
 
-#include "brink/quant/mixes.h"
 #include "tools/qbench/work.h"
 #include "tools/support/synthetic_blocks.h"
+#include "tools/support/type_name.h"
 
 namespace brink::tools {
 namespace {
@@ -21,17 +20,6 @@ double seconds_of(const std::function<void()>& work) {
   const auto start = std::chrono::steady_clock::now();
   work();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-// The mix by which the file was made, else the type of most of its bytes.
-std::string type_name(const Gguf& gguf) {
-  if (const auto file_type = gguf.get_uint("general.file_type"))
-    if (const auto mix = mix_of_file_type(*file_type)) return mix->name;
-  std::map<std::string, std::uint64_t> bytes;
-  for (const GgufTensor& tensor : gguf.tensors()) bytes[size_of(tensor.type).name] += tensor.bytes;
-  const auto most = std::max_element(
-      bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  return most == bytes.end() ? "" : most->first;
 }
 
 struct Test {

@@ -1,33 +1,13 @@
 // qrun --tokenize and --tokens: text to ids, ids to logits.
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
-#include <fstream>
-#include <iostream>
-#include <iterator>
 #include <string>
 #include <vector>
 
 #include "tools/qrun/options.h"
 #include "tools/support/npy.h"
+#include "tools/support/text_file.h"
 
 namespace brink::tools {
-namespace {
-
-std::string read_text(const std::string& path) {
-  std::ifstream file;
-  if (path != "-") {
-    file.open(path, std::ios::binary);
-    if (!file) throw Error(std::strerror(errno), {.file = path});
-  }
-  std::istream& in = path == "-" ? std::cin : file;
-  std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  // Reading a folder fails only now.
-  if (in.bad()) throw Error("cannot read", {.file = path});
-  return text;
-}
-
-}  // namespace
 
 int tokenize(const RunOptions& options) {
   // Only the vocabulary is needed, so files without weights will do.

@@ -122,6 +122,9 @@ void add_engine_options(CLI::App& app, EngineOptions& options) {
   });
 }
 
+std::string name_of(Activations activations) { return word_for(activations, activation_choices()); }
+std::string name_of(KvType type) { return word_for(type, kv_choices()); }
+
 std::vector<std::string> engine_arguments(const EngineOptions& options) {
   std::vector<std::string> arguments = {
       "--activations", word_for(options.activations, activation_choices()),

@@ -44,6 +44,10 @@ struct EngineOptions {
 };
 void add_engine_options(CLI::App& app, EngineOptions& options);
 
+/// The word on the command line for it: "q8", "f16".
+std::string name_of(Activations activations);
+std::string name_of(KvType type);
+
 /// Arguments that add_engine_options() reads as these options.
 std::vector<std::string> engine_arguments(const EngineOptions& options);
 

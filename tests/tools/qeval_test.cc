@@ -1,0 +1,165 @@
+// qeval: the forms of its reports, wrong usage, the cache of base logits.
+#include <filesystem>
+
+#include "brink/quant/importance.h"
+#include "tests/support/reference_data.h"
+#include "tests/tools/tool_fixture.h"
+
+namespace brink::testing {
+namespace {
+
+class QevalTest : public ToolTest {
+ protected:
+  void SetUp() override { BRINK_REQUIRE_REFERENCE_DATA(); }
+
+  static std::string model(const std::string& type) {
+    return "'" + reference_data("quantized/micro-llama-" + type + ".gguf") + "'";
+  }
+  static std::string text() { return "'" + reference_data("text/shakespeare-60k.txt") + "'"; }
+};
+
+TEST_F(QevalTest, PerplexityInJson) {
+  const ToolResult result =
+      run("qeval perplexity -m " + model("f32") + " -m " + model("Q4_0") + " -f " + text() +
+          " -c 64 --windows 6 -t 2 --json" + " --activations f32 --kv-type f32");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const Json json = Json::parse(result.out);
+  ASSERT_EQ(json.size(), 2u);
+  for (const Json& row : json) {
+    EXPECT_EQ(keys_of(row),
+              (std::vector<std::string>{"model", "weights", "activations", "kv", "bytes", "backend",
+                                        "text", "context", "windows", "tokens", "perplexity",
+                                        "perplexity.ci", "perplexity.stderr", "nll", "nll.ci",
+                                        "bits_per_byte", "bits_per_byte.ci", "tokens_per_second"}));
+    EXPECT_EQ(row["activations"], "f32");
+    EXPECT_EQ(row["kv"], "f32");
+    EXPECT_EQ(row["windows"], 6);
+    EXPECT_EQ(row["tokens"], 6 * 31);
+    ASSERT_EQ(row["perplexity.ci"].size(), 2u);
+    EXPECT_LT(row["perplexity.ci"][0], row["perplexity"]);
+    EXPECT_GT(row["perplexity.ci"][1], row["perplexity"]);
+    EXPECT_NEAR(std::exp(row["nll"].get<double>()), row["perplexity"].get<double>(), 1e-6);
+  }
+  EXPECT_EQ(json[1]["weights"], "Q4_0");
+  EXPECT_NE(json[0]["perplexity"], json[1]["perplexity"]);
+}
+
+TEST_F(QevalTest, DivergenceKeepsTheBase) {
+  const std::string command = "qeval divergence --base " + model("f32") + " -m " + model("f32") +
+                              " -m " + model("Q4_0") + " -f " + text() +
+                              " -c 64 --windows 6 -t 2 --json --activations f32 --kv-type f32" +
+                              " --cache-dir '" + path("cache") + "'";
+  const ToolResult first = run(command);
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  const Json json = Json::parse(first.out);
+  ASSERT_EQ(json.size(), 2u);
+  for (const Json& row : json)
+    EXPECT_EQ(keys_of(row), (std::vector<std::string>{"model",
+                                                      "weights",
+                                                      "activations",
+                                                      "kv",
+                                                      "bytes",
+                                                      "backend",
+                                                      "base",
+                                                      "text",
+                                                      "context",
+                                                      "windows",
+                                                      "tokens",
+                                                      "kl.mean",
+                                                      "kl.mean.ci",
+                                                      "kl.median",
+                                                      "kl.p90",
+                                                      "kl.p95",
+                                                      "kl.p99",
+                                                      "kl.p99.9",
+                                                      "kl.max",
+                                                      "perplexity",
+                                                      "perplexity.ci",
+                                                      "perplexity.base",
+                                                      "perplexity.base.ci",
+                                                      "ln_ratio",
+                                                      "ln_ratio.ci",
+                                                      "ln_ratio.stderr",
+                                                      "same_top",
+                                                      "same_top.ci",
+                                                      "shift.mean",
+                                                      "shift.mean.ci",
+                                                      "shift.rms",
+                                                      "shift.rms.ci",
+                                                      "shift.p0.1",
+                                                      "shift.p1",
+                                                      "shift.p5",
+                                                      "shift.p10",
+                                                      "shift.p25",
+                                                      "shift.median",
+                                                      "shift.p75",
+                                                      "shift.p90",
+                                                      "shift.p95",
+                                                      "shift.p99",
+                                                      "shift.p99.9",
+                                                      "tokens_per_second"}));
+  EXPECT_LE(json[0]["kl.max"], 1e-6);
+  EXPECT_EQ(json[0]["same_top"], 1.0);
+  EXPECT_GT(json[1]["kl.mean"], 1e-3);
+
+  // The second run finds the base and says the same.
+  ASSERT_EQ(std::distance(std::filesystem::directory_iterator(path("cache")), {}), 1);
+  const ToolResult second = run(command + " --delete-cache");
+  EXPECT_NE(second.err.find("from an earlier run"), std::string::npos) << second.err;
+  EXPECT_EQ(first.err.find("from an earlier run"), std::string::npos) << first.err;
+  EXPECT_EQ(Json::parse(second.out)[1]["kl.mean"], json[1]["kl.mean"]);
+  EXPECT_TRUE(std::filesystem::is_empty(path("cache")));
+}
+
+TEST_F(QevalTest, ImportanceWritesAMatrix) {
+  const ToolResult result = run("qeval importance -m " + model("f32") + " -f " + text() +
+                                " -c 64 --windows 4 -o '" + path("imatrix.gguf") + "' --json");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const ImportanceMatrix matrix = ImportanceMatrix::load(path("imatrix.gguf"));
+  EXPECT_EQ(Json::parse(result.out)["tensors"], matrix.names().size());
+  EXPECT_EQ(matrix.counts("blk.0.attn_q.weight")[0], 256.0f);
+  EXPECT_EQ(matrix.chunks, 4u);
+}
+
+TEST_F(QevalTest, ErrorsAreOneLine) {
+  const std::string cache = " --cache-dir '" + path("cache") + "'";
+  for (const std::string& arguments :
+       {"perplexity -m none.gguf -f " + text(), "perplexity -m " + model("f32") + " -f none.txt",
+        "perplexity -m " + model("f32") + " -f /tmp", "perplexity -m " + text() + " -f " + text(),
+        "perplexity -m " + model("f32") + " -f " + text() + " -c 1000000",
+        "divergence --base " + model("f32") + " -m '" +
+            reference_data("models-trained/tiny-skills-f16.gguf") + "' -f " + text() + cache,
+        "importance -m " + model("f32") + " -f " + text() + " -c 64 --windows 1 -o /none/x"}) {
+    const ToolResult result = run("qeval " + arguments);
+    EXPECT_EQ(result.exit_code, 1) << arguments;
+    EXPECT_TRUE(result.is_one_error_of("qeval")) << arguments << "\n" << result.err;
+  }
+  for (const std::string& arguments :
+       {std::string(), std::string("nothing"), "perplexity -f " + text(),
+        "perplexity -m " + model("f32"), "perplexity -m x -f y -c 2",
+        std::string("perplexity -m x -f y --kv-type f8"), std::string("divergence -m x -f y")}) {
+    const ToolResult result = run("qeval " + arguments);
+    EXPECT_EQ(result.exit_code, 2) << arguments;
+    EXPECT_TRUE(result.is_one_error_of("qeval")) << arguments << "\n" << result.err;
+  }
+}
+
+// A cache that is damaged is named, and nothing is reported.
+TEST_F(QevalTest, ADamagedCacheIsNamed) {
+  const std::string command = "qeval divergence --base " + model("f32") + " -m " + model("Q8_0") +
+                              " -f " + text() + " -c 64 --windows 2 --cache-dir '" + path("cache") +
+                              "'";
+  ASSERT_EQ(run(command).exit_code, 0);
+  const std::string file = std::filesystem::directory_iterator(path("cache"))->path().string();
+  std::string bytes = read_file(file);
+  bytes[bytes.size() / 2] ^= 1;
+  std::ofstream(file, std::ios::binary) << bytes;
+  const ToolResult result = run(command);
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_TRUE(result.out.empty());
+  EXPECT_NE(result.err.find(file), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("checksum"), std::string::npos) << result.err;
+}
+
+}  // namespace
+}  // namespace brink::testing

@@ -1,0 +1,97 @@
+// Measures what a quantization costs in quality.
+#include "tools/qeval/options.h"
+
+namespace brink::tools {
+namespace {
+
+void add_text_options(CLI::App& app, TextOptions& options) {
+  app.add_option("-f,--file", options.text, "Text to measure on (- for standard input)")
+      ->required()
+      ->option_text("TEXT");
+  app.add_option("-c,--context", options.context, "Tokens of a window; its second half is scored")
+      ->check(CLI::Range(std::size_t{3}, std::size_t{1} << 20))
+      ->option_text("N (default: 512)");
+  app.add_option("--windows", options.most_windows, "Use at most the first N windows of the text")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 40))
+      ->option_text("N (default: all)");
+  app.add_option("-b,--batch", options.batch, "Tokens computed at once")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 20))
+      ->option_text("N (default: 512)");
+  app.add_flag("--json", options.json, "Print JSON");
+}
+
+void add_models(CLI::App& app, std::vector<std::string>& models) {
+  app.add_option("-m,--model", models, "GGUF file to measure; may be repeated")
+      ->required()
+      ->option_text("FILE")
+      ->allow_extra_args(false);
+}
+
+}  // namespace
+}  // namespace brink::tools
+
+int main(int argc, char** argv) {
+  using namespace brink::tools;
+  CLI::App app(
+      "Measures what a quantization costs in quality, with error bars.\n\n"
+      "  qeval perplexity -m a.gguf -f text.txt -c 512\n"
+      "  qeval divergence --base f16.gguf -m q8_0.gguf -m q4_k_m.gguf -f text.txt\n"
+      "  qeval importance -m f16.gguf -f text.txt -o imatrix.gguf",
+      "qeval");
+  app.set_help_flag("-h,--help", "Show this help");  // before the subcommands, which inherit it
+  app.require_subcommand(1);
+
+  PerplexityOptions perplexity_options;
+  CLI::App* perplexity_app = app.add_subcommand(
+      "perplexity",
+      "Perplexity of a text, with its standard error, and bits per byte, which compare\n"
+      "across tokenizers");
+  add_models(*perplexity_app, perplexity_options.models);
+  add_text_options(*perplexity_app, perplexity_options.text);
+  add_engine_options(*perplexity_app, perplexity_options.text.engine);
+
+  DivergenceOptions divergence_options;
+  CLI::App* divergence_app = app.add_subcommand(
+      "divergence",
+      "How far each model's predictions are from those of a base: KL divergence, difference\n"
+      "of ln perplexity, agreement on the most probable token. The base runs with f32\n"
+      "activations and KV cache, once: its logits are kept in a file");
+  divergence_app->add_option("--base", divergence_options.base, "GGUF file to compare with")
+      ->required()
+      ->option_text("FILE");
+  add_models(*divergence_app, divergence_options.models);
+  add_text_options(*divergence_app, divergence_options.text);
+  divergence_app
+      ->add_option(
+          "--cache-dir", divergence_options.cache_folder,
+          "Folder of base logits, 2 bytes a token of the vocabulary for each token scored\n"
+          "(default: $XDG_CACHE_HOME/brink or ~/.cache/brink)")
+      ->option_text("FOLDER");
+  divergence_app->add_flag("--delete-cache", divergence_options.delete_cache,
+                           "Delete this base's logits at the end");
+  add_engine_options(*divergence_app, divergence_options.text.engine);
+
+  ImportanceOptions importance_options;
+  CLI::App* importance_app = app.add_subcommand(
+      "importance",
+      "Mean squared inputs of every matrix, by column, as a GGUF importance matrix for\n"
+      "quantizing");
+  importance_app->add_option("-m,--model", importance_options.model, "GGUF file to run")
+      ->required()
+      ->option_text("FILE");
+  importance_app->add_option("-o,--output", importance_options.output, "File to write")
+      ->required()
+      ->option_text("IMATRIX");
+  add_text_options(*importance_app, importance_options.text);
+  importance_app
+      ->add_option("-t,--threads", importance_options.text.engine.threads,
+                   "Number of threads (default: one per core)")
+      ->check(CLI::Range(1u, 1024u))
+      ->option_text("N");
+
+  return run_tool(app, argc, argv, [&] {
+    if (perplexity_app->parsed()) return perplexity(perplexity_options);
+    if (divergence_app->parsed()) return divergence(divergence_options);
+    return importance(importance_options);
+  });
+}

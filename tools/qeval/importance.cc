@@ -1,0 +1,59 @@
+// qeval importance.
+#include "brink/eval/importance.h"
+
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+#include "tools/qeval/options.h"
+#include "tools/qeval/report.h"
+#include "tools/support/text_file.h"
+
+namespace brink::tools {
+namespace {
+
+// Tensors of experts some of which no token was sent to.
+std::size_t partial(const ImportanceMatrix& matrix) {
+  std::size_t count = 0;
+  for (const std::string& name : matrix.names())
+    for (const float rows : matrix.counts(name))
+      if (rows == 0) {
+        ++count;
+        break;
+      }
+  return count;
+}
+
+}  // namespace
+
+int importance(const ImportanceOptions& options) {
+  const std::string text = read_text(options.text.text);
+  const Model model = Model::open(options.model);
+  const TokenWindows windows = windows_of(model, text, options.text);
+  Run run("importance", windows);
+  ImportanceMatrix matrix =
+      measure_importance(model, windows, options.text.session(), run.on_window());
+  run.finish();
+  matrix.datasets = {options.text.text};
+  matrix.write(options.output);
+  const std::size_t tensors = matrix.names().size(), unseen = partial(matrix);
+  if (options.text.json) {
+    const Json report = {{"model", options.model},
+                         {"text", options.text.text},
+                         {"output", options.output},
+                         {"context", windows.context()},
+                         {"windows", windows.size()},
+                         {"tensors", tensors},
+                         {"tensors_with_unseen_experts", unseen},
+                         {"tokens_per_second", run.tokens_per_second()}};
+    std::fputs(to_text(report, 1).c_str(), stdout);
+    return 0;
+  }
+  std::printf("%s: %zu tensors, %zu windows of %zu tokens, %.1f tokens/s\n", options.output.c_str(),
+              tensors, windows.size(), windows.context(), run.tokens_per_second());
+  if (unseen > 0)
+    std::printf("%zu tensors have experts that no token was sent to: use a longer text\n", unseen);
+  return 0;
+}
+
+}  // namespace brink::tools

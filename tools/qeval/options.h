@@ -1,0 +1,57 @@
+// What qeval was asked to do.
+#ifndef BRINK_TOOLS_QEVAL_OPTIONS_H_
+#define BRINK_TOOLS_QEVAL_OPTIONS_H_
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "brink/brink.h"
+#include "tools/support/cli.h"
+
+namespace brink::tools {
+
+/// Of all measurements that run a text through a model.
+struct TextOptions {
+  std::string text;  // file, "-" for standard input
+  std::size_t context = 512;
+  std::size_t most_windows = 0;  // 0: all
+  std::size_t batch = 512;
+  EngineOptions engine;
+  bool json = false;
+
+  SessionOptions session() const {
+    SessionOptions session;
+    session.batch = batch;
+    engine.apply(session);
+    return session;
+  }
+};
+
+struct PerplexityOptions {
+  std::vector<std::string> models;
+  TextOptions text;
+};
+
+struct DivergenceOptions {
+  std::string base;
+  std::vector<std::string> models;
+  TextOptions text;
+  std::string cache_folder;
+  bool delete_cache = false;
+};
+
+struct ImportanceOptions {
+  std::string model;
+  std::string output;
+  TextOptions text;
+};
+
+/// The subcommands. Each returns the exit code and throws Error.
+int perplexity(const PerplexityOptions& options);
+int divergence(const DivergenceOptions& options);
+int importance(const ImportanceOptions& options);
+
+}  // namespace brink::tools
+
+#endif  // BRINK_TOOLS_QEVAL_OPTIONS_H_
