@@ -135,21 +135,45 @@ void EncodeScaled(const float* weights, const float* importance, std::size_t cou
   }
 }
 
+// Chosen by the error that they leave on normal and on trained weights: what is wider gains less
+// than 0.1 % of it at the default effort for a tenth more time, and at the high one leaves it
+// within 0.3 % (Q5_K: 0.8 %) of the optimum that an exhaustive search finds.
+struct WidthsQ2_K {
+  static constexpr SearchWidth kDefault{-1.2f, 0.3f, 7, 1, 1, 0.95f, 0.05f, 2, 0, 2, 1};
+  static constexpr SearchWidth kHigh{-1.2f, 0.06f, 25, 2, 3, 0.8f, 0.07f, 5, 1, 4, 2};
+};
+struct WidthsQ3_K {
+  static constexpr SearchWidth kDefault{-1.0f, 0.3f, 8, 1, 1, 0.97f, 0.03f, 3, 0, 1, 0};
+  static constexpr SearchWidth kHigh{-1.4f, 0.1f, 25, 1, 2, 0.9f, 0.02f, 10, 0, 3, 2};
+};
+struct WidthsQ4_K {
+  static constexpr SearchWidth kDefault{-3.0f, 0.4f, 10, 1, 1, 0.95f, 0.05f, 2, 0, 2, 1};
+  static constexpr SearchWidth kHigh{-4.5f, 0.3f, 25, 2, 3, 0.8f, 0.07f, 5, 1, 4, 2};
+};
+struct WidthsQ5_K {
+  static constexpr SearchWidth kDefault{-6.0f, 0.6f, 12, 1, 1, 0.95f, 0.05f, 2, 0, 2, 1};
+  static constexpr SearchWidth kHigh{-9.0f, 0.6f, 25, 2, 3, 0.8f, 0.07f, 5, 1, 4, 2};
+};
+struct WidthsQ6_K {
+  static constexpr SearchWidth kDefault{-10.0f, 0.4f, 32, 0, 1, 1.0f, 0.01f, 2, 0, 2, 1};
+  static constexpr SearchWidth kHigh{-14.0f, 0.3f, 60, 0, 3, 0.76f, 0.02f, 25, 1, 4, 3};
+};
+
 template <>
 inline constexpr EncodeFn kEncoder<TensorType::kQ2_K> =
-    &EncodeAffine<quant::BlockQ2_K, AffineSearch<16, 3, 15>>;
+    &EncodeAffine<quant::BlockQ2_K, AffineSearch<16, 3, 15, WidthsQ2_K>>;
 template <>
 inline constexpr EncodeFn kEncoder<TensorType::kQ3_K> =
-    &EncodeScaled<quant::BlockQ3_K, ScaledSearch<4, 32>>;
+    &EncodeScaled<quant::BlockQ3_K, ScaledSearch<4, 32, WidthsQ3_K>>;
 template <>
 inline constexpr EncodeFn kEncoder<TensorType::kQ4_K> =
-    &EncodeAffine<quant::BlockQ4_K, AffineSearch<32, 15, 63>>;
+    &EncodeAffine<quant::BlockQ4_K, AffineSearch<32, 15, 63, WidthsQ4_K>>;
 template <>
 inline constexpr EncodeFn kEncoder<TensorType::kQ5_K> =
-    &EncodeAffine<quant::BlockQ5_K, AffineSearch<32, 31, 63>>;
+    &EncodeAffine<quant::BlockQ5_K, AffineSearch<32, 31, 63, WidthsQ5_K>>;
 template <>
 inline constexpr EncodeFn kEncoder<TensorType::kQ6_K> =
-    &EncodeScaled<quant::BlockQ6_K, ScaledSearch<32, 128>>;
+    &EncodeScaled<quant::BlockQ6_K, ScaledSearch<32, 128, WidthsQ6_K>>;
 
 }  // namespace brink::BRINK_ENCODE_NAMESPACE
 BRINK_ENCODE_AFTER()

@@ -28,7 +28,7 @@ BRINK_ENCODE_INLINE void Take(const Affine& candidate, Affine* best) {
   best->error = IfThenElse(better, candidate.error, best->error);
 }
 
-template <std::size_t kGroup_, int kLevels_, int kScales_>
+template <std::size_t kGroup_, int kLevels_, int kScales_, class Widths>
 struct AffineSearch {
   static constexpr std::size_t kGroup = kGroup_;
   static constexpr float kLevels = kLevels_;  // the largest q
@@ -99,19 +99,21 @@ struct AffineSearch {
     }
   }
 
-  // Scale and minimum of each sub-block by itself: `count` scales, the k-th such that the range of
-  // the weights has first + k * step levels beyond the usual number.
-  static Affine SearchGroups(const Block& b, float first, float step, int count, float shift) {
-    Affine best = Constant(b);
+  // Scale and minimum of each sub-block by itself, better ones than `best`.
+  static void SearchGroups(const Block& b, const SearchWidth& width, Affine* best) {
     const F32x16 low = Min(b.low, Set(0.0f));
     const F32x16 range = b.high - low;
     const Mask16 some = Set(0x1p-60f) < range;
     const F32x16 unit = IfThenElse(some, Set(1.0f) / IfThenElse(some, range, Set(1.0f)), Set(0.0f));
-    for (int k = 0; k < count; ++k) {
-      const F32x16 inverse = unit * Set(kLevels + first + step * static_cast<float>(k));
-      Take(Fit(b, SumsAt(b, inverse, Set(shift) - low * inverse)), &best);
+    for (int i = 0; i < width.scales; ++i) {
+      const F32x16 inverse = unit * Set(kLevels + width.first +
+                                        quant::exact_product(width.step, static_cast<float>(i)));
+      for (int shift = -width.shifts; shift <= width.shifts; ++shift) {
+        const F32x16 offset = Set(0.2f * static_cast<float>(shift)) - low * inverse;
+        Take(Fit(b, SumsAt(b, inverse, offset)), best);
+      }
     }
-    return best;
+    Descend(b, width.descents, best);
   }
 
   // Chooses s and m of every sub-block for these super-block scales, near what the sub-block wants
@@ -172,11 +174,21 @@ struct AffineSearch {
     if (!(*dmin >= 0.0f)) *dmin = 0.0f;
   }
 
-  static void Polish(const Block& b, const Affine& wanted, int steps, int reach, AffineCode* best) {
-    for (int i = 0; i < steps; ++i) {
-      float d, dmin;
-      FitScales(b, *best, &d, &dmin);
-      const AffineCode code = Quantize(b, wanted, d, dmin, reach);
+  static void SearchScales(const Block& b, const SearchWidth& width, const Affine& wanted,
+                           AffineCode* best) {
+    const float d = MaxOfLanes(wanted.scale) / kScales;
+    const float dmin = MaxOfLanes(wanted.min) / kScales;
+    for (int i = 0; i < width.factors; ++i) {
+      for (int j = 0; j < width.factors; ++j) {
+        const AffineCode code =
+            Quantize(b, wanted, d * width.Factor(i), dmin * width.Factor(j), width.reach);
+        if (code.error < best->error) *best = code;
+      }
+    }
+    for (int i = 0; i < width.fits; ++i) {
+      float fit_d, fit_dmin;
+      FitScales(b, *best, &fit_d, &fit_dmin);
+      const AffineCode code = Quantize(b, wanted, fit_d, fit_dmin, width.fit_reach);
       if (!(code.error < best->error)) break;
       *best = code;
     }
@@ -185,41 +197,14 @@ struct AffineSearch {
   static AffineCode Search(const Block& b, Effort effort) {
     // All weights zero.
     AffineCode best{{0, 0.0f}, {0, 0.0f}, Set(0.0f), Set(0.0f), SumOfGroups<kGroup>(b.sum_wxx)};
-    constexpr int kTries = kLevels_ == 3 ? 16 : 12;
-    Affine wanted =
-        SearchGroups(b, kLevels_ == 3 ? -1.2f : -1.0f, kLevels_ == 3 ? 0.12f : 0.2f, kTries, 0.0f);
-    Descend(b, 2, &wanted);
-    const float d = MaxOfLanes(wanted.scale) / kScales;
-    const float dmin = MaxOfLanes(wanted.min) / kScales;
-    constexpr float kFactors[] = {1.0f, 0.9f, 1.1f};
-    for (const float scale_factor : kFactors) {
-      for (const float min_factor : kFactors) {
-        const AffineCode code = Quantize(b, wanted, d * scale_factor, dmin * min_factor, 0);
-        if (code.error < best.error) best = code;
-      }
+    Affine wanted = Constant(b);
+    SearchGroups(b, Widths::kDefault, &wanted);
+    SearchScales(b, Widths::kDefault, wanted, &best);
+    if (effort == Effort::kHigh) {
+      SearchGroups(b, Widths::kHigh, &wanted);
+      SearchScales(b, Widths::kHigh, wanted, &best);
     }
-    Polish(b, wanted, 2, 0, &best);
-    if (effort == Effort::kHigh) SearchMore(b, wanted, &best);
     return best;
-  }
-
-  static void SearchMore(const Block& b, Affine wanted, AffineCode* best) {
-    for (int shift = -2; shift <= 2; ++shift) {
-      Affine more =
-          SearchGroups(b, -0.3f * kLevels, 0.02f * kLevels, 25, 0.2f * static_cast<float>(shift));
-      Descend(b, 3, &more);
-      Take(more, &wanted);
-    }
-    const float d = MaxOfLanes(wanted.scale) / kScales;
-    const float dmin = MaxOfLanes(wanted.min) / kScales;
-    for (int i = 0; i < 5; ++i) {
-      for (int j = 0; j < 5; ++j) {
-        AffineCode code = Quantize(b, wanted, d * (0.8f + 0.07f * static_cast<float>(i)),
-                                   dmin * (0.8f + 0.07f * static_cast<float>(j)), 1);
-        if (code.error < best->error) *best = code;
-      }
-    }
-    Polish(b, wanted, 4, 2, best);
   }
 
   static void Levels(const Block& b, const AffineCode& code, std::uint8_t* levels) {

@@ -22,6 +22,25 @@ struct SuperBlock {
   float up, down;    // x * up is the weight
 };
 
+// How wide a search is. "Levels" are steps between quants.
+struct SearchWidth {
+  // Sub-blocks by themselves: scales such that the weights take first + i * step levels more than
+  // there are, i < scales; for minima each at 2 * shifts + 1 places a fifth of a level apart, for
+  // signed scales with shifts both signs. Then so many descents to a least squares fit.
+  float first, step;
+  int scales, shifts, descents;
+  // Super-block scales: those that the largest sub-block needs, times low_factor + i * factor_step,
+  // i < factors; s and m up to `reach` from the nearest.
+  float low_factor, factor_step;
+  int factors, reach;
+  // How often super-block scales are fitted to what was chosen for them, and the reach then.
+  int fits, fit_reach;
+
+  float Factor(int i) const {
+    return low_factor + quant::exact_product(factor_step, static_cast<float>(i));
+  }
+};
+
 // The sum over a whole sub-block, in all its lanes.
 template <std::size_t kGroup>
 BRINK_ENCODE_INLINE F32x16 Total(F32x16 sum) {

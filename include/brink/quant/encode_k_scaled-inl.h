@@ -28,7 +28,7 @@ BRINK_ENCODE_INLINE void Take(const Scaled& candidate, Scaled* best) {
 }
 
 // Levels -kLevels..kLevels-1, scales -kScales..kScales-1, sub-blocks of 16.
-template <int kLevels_, int kScales_>
+template <int kLevels_, int kScales_, class Widths>
 struct ScaledSearch {
   static constexpr float kLevels = kLevels_;
   static constexpr float kScales = kScales_;
@@ -76,17 +76,17 @@ struct ScaledSearch {
     }
   }
 
-  // The scale of each sub-block by itself: with the largest magnitude at `count` places around
-  // the level -kLevels, and with `both` signs around kLevels.
-  static void SearchGroups(const Block& b, float first, float step, int count, bool both,
-                           Scaled* best) {
+  // The scale of each sub-block by itself, better ones than `best`.
+  static void SearchGroups(const Block& b, const SearchWidth& width, Scaled* best) {
     const F32x16 extreme = IfThenElse(Neg(b.low) < b.high, b.high, b.low);
     const F32x16 unit = InverseOrZero(Neg(extreme));
-    for (int k = 0; k < count; ++k) {
-      const F32x16 inverse = unit * Set(kLevels + first + step * static_cast<float>(k));
+    for (int i = 0; i < width.scales; ++i) {
+      const F32x16 inverse = unit * Set(kLevels + width.first +
+                                        quant::exact_product(width.step, static_cast<float>(i)));
       Take(Fit(b, SumsAt(b, inverse)), best);
-      if (both) Take(Fit(b, SumsAt(b, Neg(inverse))), best);
+      if (width.shifts > 0) Take(Fit(b, SumsAt(b, Neg(inverse))), best);
     }
+    Descend(b, width.descents, best);
   }
 
   // Chooses s of every sub-block for this super-block scale: up to `reach` away from the nearest
@@ -113,46 +113,37 @@ struct ScaledSearch {
     return ss > 0.0f ? SumOfLanes(code.s * sums.xq) / ss : code.d.value;
   }
 
-  static void Polish(const Block& b, const Scaled& wanted, int steps, int reach, ScaledCode* best) {
-    for (int i = 0; i < steps; ++i) {
-      const ScaledCode code = Quantize(b, wanted, FitScale(b, *best), reach);
-      if (!(code.error < best->error)) break;
-      *best = code;
-    }
-  }
-
   // The scale of the largest magnitude, such that it is -kScales super-block scales.
   static float LargestScale(const Scaled& wanted) {
     const float low = MinOfLanes(wanted.scale), high = MaxOfLanes(wanted.scale);
     return (-low < high ? high : low) / -kScales;
   }
 
+  static void SearchScales(const Block& b, const SearchWidth& width, const Scaled& wanted,
+                           ScaledCode* best) {
+    const float d = LargestScale(wanted);
+    for (int i = 0; i < width.factors; ++i) {
+      const ScaledCode code = Quantize(b, wanted, d * width.Factor(i), width.reach);
+      if (code.error < best->error) *best = code;
+    }
+    for (int i = 0; i < width.fits; ++i) {
+      const ScaledCode code = Quantize(b, wanted, FitScale(b, *best), width.fit_reach);
+      if (!(code.error < best->error)) break;
+      *best = code;
+    }
+  }
+
   static ScaledCode Search(const Block& b, Effort effort) {
     // All weights zero.
     ScaledCode best{{0, 0.0f}, Set(0.0f), SumOfLanes(b.sum_wxx)};
     Scaled wanted{Set(0.0f), b.sum_wxx};
-    constexpr bool kCoarse = kLevels_ == 4;
-    SearchGroups(b, kCoarse ? -1.2f : -1.0f, 0.15f, kCoarse ? 16 : 12, kCoarse, &wanted);
-    Descend(b, 2, &wanted);
-    const float d = LargestScale(wanted);
-    for (const float factor : {1.0f, 0.94f, 0.97f, 1.03f, 1.06f}) {
-      const ScaledCode code = Quantize(b, wanted, d * factor, 0);
-      if (code.error < best.error) best = code;
+    SearchGroups(b, Widths::kDefault, &wanted);
+    SearchScales(b, Widths::kDefault, wanted, &best);
+    if (effort == Effort::kHigh) {
+      SearchGroups(b, Widths::kHigh, &wanted);
+      SearchScales(b, Widths::kHigh, wanted, &best);
     }
-    Polish(b, wanted, 2, kCoarse ? 1 : 0, &best);
-    if (effort == Effort::kHigh) SearchMore(b, wanted, &best);
     return best;
-  }
-
-  static void SearchMore(const Block& b, Scaled wanted, ScaledCode* best) {
-    SearchGroups(b, -0.4f * kLevels, 0.02f * kLevels, 50, true, &wanted);
-    Descend(b, 3, &wanted);
-    const float d = LargestScale(wanted);
-    for (int i = 0; i < 25; ++i) {
-      const ScaledCode code = Quantize(b, wanted, d * (0.76f + 0.02f * static_cast<float>(i)), 2);
-      if (code.error < best->error) *best = code;
-    }
-    Polish(b, wanted, 4, 3, best);
   }
 
   // q + kLevels
