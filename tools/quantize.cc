@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
       "  quantize model-f16.gguf model-q4_k_m.gguf Q4_K_M\n"
       "  quantize model-f16.gguf out.gguf Q4_K_M --tensor-type 'ffn_down=Q6_K' --imatrix im.gguf\n"
       "  quantize model-f16.gguf out.gguf Q3_K_M --dry-run\n"
+      "  quantize model-f16.gguf out.gguf --budget 4.5bpw --text text.txt --imatrix im.gguf\n"
       "  quantize --verify model-f16.gguf model-q4_k_m.gguf",
       "quantize");
   app.add_option(
@@ -39,6 +40,33 @@ int main(int argc, char** argv) {
         else if (text != "default")
           throw CLI::ValidationError("--effort '" + text + "' is none of default|high");
       });
+  app.add_option("--imatrix", request.imatrix,
+                 "Importance matrix (qeval importance): weighs errors by how large the inputs of\n"
+                 "each column are")
+      ->option_text("FILE");
+  app.add_option("--budget", request.budget,
+                 "Search the types that cost least quality instead of TYPE: 4.5bpw (bits per\n"
+                 "weight), 3.5GiB (size of the file), or the size of a mix: Q4_K_M")
+      ->option_text("SIZE");
+  app.add_option("--text", request.text,
+                 "Text for --budget: every other window is searched with, the rest evaluated")
+      ->option_text("FILE");
+  app.add_option("-c,--context", request.context, "Tokens a window of the text (default: 512)")
+      ->check(CLI::Range(std::size_t{3}, std::size_t{1} << 20))
+      ->option_text("N");
+  app.add_option("--search-windows", request.search_windows,
+                 "Windows to search with, at most (default: 8)")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 20))
+      ->option_text("N");
+  app.add_option("--evaluate-windows", request.evaluate_windows,
+                 "Windows to evaluate with, at most (default: all others)")
+      ->option_text("N");
+  app.add_option("--sensitivities", request.sensitivities,
+                 "Where what was measured of each tensor is kept, to be used again and after an\n"
+                 "interruption (default: OUT.sensitivities.json)")
+      ->option_text("FILE");
+  app.add_option("--plot", request.plot, "Write a picture of the types of all tensors (SVG)")
+      ->option_text("FILE");
   app.add_flag("--verify", request.verify,
                "Compare the tensors of two files instead: relative RMS, largest difference and\n"
                "cosine, the worst first");
@@ -55,6 +83,13 @@ int main(int argc, char** argv) {
     if (request.verify) {
       if (request.arguments.size() != 2) throw UsageError("--verify takes two files");
       run_verify(request);
+    } else if (!request.budget.empty()) {
+      if (request.arguments.size() != 2 || request.text.empty())
+        throw UsageError("--budget takes IN and OUT and needs --text");
+      if (request.pure || !request.tensor_types.empty() || !request.output_type.empty() ||
+          !request.embedding_type.empty())
+        throw UsageError("--budget chooses the types by itself");
+      run_budget(request);
     } else {
       if (request.arguments.size() != 3) throw UsageError("IN, OUT and TYPE are required");
       run_quantize(request);

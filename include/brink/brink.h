@@ -21,6 +21,7 @@
 #include "brink/model/model.h"
 #include "brink/model/session.h"
 #include "brink/quant/format.h"
+#include "brink/quantize/budget.h"
 #include "brink/quantize/plan.h"
 #include "brink/quantize/quantize.h"
 #include "brink/quantize/verify.h"

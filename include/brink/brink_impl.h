@@ -37,6 +37,7 @@
 #include "brink/quant/format_impl.h"
 #include "brink/quant/importance_impl.h"
 #include "brink/quant/mixes_impl.h"
+#include "brink/quantize/budget_impl.h"
 #include "brink/quantize/plan_impl.h"
 #include "brink/quantize/quantize_impl.h"
 #include "brink/quantize/verify_impl.h"

@@ -2,6 +2,9 @@
 #ifndef BRINK_TOOLS_QUANTIZE_OPTIONS_H_
 #define BRINK_TOOLS_QUANTIZE_OPTIONS_H_
 
+#include <cstddef>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,13 +26,47 @@ struct QuantizeRequest {
   bool dry_run = false;
   bool json = false;
   unsigned threads = 0;
+
+  // --budget: the types are searched for.
+  std::string budget;                ///< "5.2bpw", "3.5GiB" or a mix whose size it may have
+  std::string text;                  ///< every other window is searched with, the rest evaluated
+  std::string sensitivities;         ///< file to keep them in; empty: beside OUT
+  std::string plot;                  ///< SVG of the types
+  std::size_t context = 512;         ///< tokens a window
+  std::size_t search_windows = 8;    ///< at most
+  std::size_t evaluate_windows = 0;  ///< at most; 0: all that the search left
 };
 
 /// quantize IN OUT TYPE.
 void run_quantize(const QuantizeRequest& request);
 
+/// quantize IN OUT --budget B --text TEXT.
+void run_budget(const QuantizeRequest& request);
+
 /// quantize --verify A B.
 void run_verify(const QuantizeRequest& request);
+
+/// A mix by the name that people type, in any case. Throws UsageError naming the known ones.
+Mix parse_mix(const std::string& name);
+
+/// The matrix of --imatrix and what else a file gets from it.
+struct Importance {
+  explicit Importance(const std::string& path);  ///< an empty path: none
+
+  void apply(QuantizeOptions& options) const;
+
+  std::string path;
+  std::optional<ImportanceMatrix> matrix;
+};
+
+/// Says what was made: sizes, bits per weight, types.
+void print_plan(const QuantizeRequest& request, const std::vector<PlannedTensor>& plan);
+/// Warnings about what quantize() found.
+void warn(const QuantizeRequest& request, const QuantizeResult& result);
+
+/// An SVG picture of the types: a row a layer, a column a kind of tensor, coloured by bits.
+void write_type_plot(const std::string& path, const std::string& title,
+                     const std::vector<PlannedTensor>& plan);
 
 }  // namespace brink::tools
 

@@ -19,23 +19,9 @@ namespace {
 
 TypeRequest type_request(const QuantizeRequest& request) {
   TypeRequest types;
-  std::string name = request.arguments[2];
-  std::optional<Mix> mix = find_mix(name);
-  if (!mix) {
-    // As people type them: q4_k_m.
-    for (char& c : name)
-      if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-    mix = find_mix(name);
-  }
-  if (!mix) {
-    std::string known;
-    for (const std::string_view mix_name : mix_names())
-      known += (known.empty() ? "" : ", ") + std::string(mix_name);
-    throw UsageError("no type or mix '" + request.arguments[2] + "'; there are " + known +
-                     " and the single types MXFP4, NVFP4");
-  }
-  if (request.pure && !mix->pure) mix = Mix{mix->name, mix->base, true, mix->file_type};
-  types.mix = *mix;
+  Mix mix = parse_mix(request.arguments[2]);
+  mix.pure = mix.pure || request.pure;
+  types.mix = mix;
   // More special first: the first rule that matches decides.
   if (!request.embedding_type.empty())
     types.rules.push_back({"^token_embd\\.weight$", parse_weight_type(request.embedding_type)});
@@ -45,35 +31,6 @@ TypeRequest type_request(const QuantizeRequest& request) {
     types.rules.push_back(parse_tensor_type_rule(rule));
   types.importance_matrix = !request.imatrix.empty();
   return types;
-}
-
-void print_plan(const QuantizeRequest& request, const std::vector<PlannedTensor>& plan) {
-  if (request.json) {
-    Json tensors = Json::array();
-    for (const PlannedTensor& planned : plan)
-      tensors.push_back({{"name", planned.source->name},
-                         {"from", size_of(planned.source->type).name},
-                         {"type", size_of(planned.type).name},
-                         {"fallback", planned.fallback},
-                         {"bytes", planned.bytes()}});
-    std::fputs(to_text({{"source", request.arguments[0]},
-                        {"tensors", tensors},
-                        {"bytes", data_bytes(plan)},
-                        {"bits_per_weight", bits_per_weight(plan)}},
-                       1)
-                   .c_str(),
-               stdout);
-    return;
-  }
-  Table table({"tensor", ">columns", ">rows", "from", "to", ">bytes", "note"});
-  for (const PlannedTensor& planned : plan)
-    table.add({printable(planned.source->name), std::to_string(planned.source->shape[0]),
-               std::to_string(planned.source->rows()), size_of(planned.source->type).name,
-               size_of(planned.type).name, std::to_string(planned.bytes()),
-               planned.fallback ? "rows fit no block of the type asked for" : ""});
-  std::fputs(table.text().c_str(), stdout);
-  std::printf("\n%s, %.2f bits per weight\n", human_bytes(data_bytes(plan)).c_str(),
-              bits_per_weight(plan));
 }
 
 void print_result(const QuantizeRequest& request, const std::vector<PlannedTensor>& plan,
@@ -106,6 +63,62 @@ void print_result(const QuantizeRequest& request, const std::vector<PlannedTenso
               human_bytes(result.source_bytes).c_str(), bits_per_weight(plan), types.c_str());
 }
 
+}  // namespace
+
+Mix parse_mix(const std::string& name) {
+  std::string upper = name;
+  for (char& c : upper)
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  for (const std::string& candidate : {name, upper})
+    if (const std::optional<Mix> mix = find_mix(candidate)) return *mix;
+  std::string known;
+  for (const std::string_view mix_name : mix_names())
+    known += (known.empty() ? "" : ", ") + std::string(mix_name);
+  throw UsageError("no type or mix '" + name + "'; there are " + known +
+                   " and the single types MXFP4, NVFP4");
+}
+
+Importance::Importance(const std::string& file) : path(file) {
+  if (!path.empty()) matrix = ImportanceMatrix::load(path);
+}
+
+void Importance::apply(QuantizeOptions& options) const {
+  if (!matrix) return;
+  options.importance = [this](std::string_view tensor) { return matrix->of(tensor); };
+  options.metadata.emplace_back("quantize.imatrix.file", path);
+  if (!matrix->datasets.empty())
+    options.metadata.emplace_back("quantize.imatrix.dataset", matrix->datasets.front());
+}
+
+void print_plan(const QuantizeRequest& request, const std::vector<PlannedTensor>& plan) {
+  if (request.json) {
+    Json tensors = Json::array();
+    for (const PlannedTensor& planned : plan)
+      tensors.push_back({{"name", planned.source->name},
+                         {"from", size_of(planned.source->type).name},
+                         {"type", size_of(planned.type).name},
+                         {"fallback", planned.fallback},
+                         {"bytes", planned.bytes()}});
+    std::fputs(to_text({{"source", request.arguments[0]},
+                        {"tensors", tensors},
+                        {"bytes", data_bytes(plan)},
+                        {"bits_per_weight", bits_per_weight(plan)}},
+                       1)
+                   .c_str(),
+               stdout);
+    return;
+  }
+  Table table({"tensor", ">columns", ">rows", "from", "to", ">bytes", "note"});
+  for (const PlannedTensor& planned : plan)
+    table.add({printable(planned.source->name), std::to_string(planned.source->shape[0]),
+               std::to_string(planned.source->rows()), size_of(planned.source->type).name,
+               size_of(planned.type).name, std::to_string(planned.bytes()),
+               planned.fallback ? "rows fit no block of the type asked for" : ""});
+  std::fputs(table.text().c_str(), stdout);
+  std::printf("\n%s, %.2f bits per weight\n", human_bytes(data_bytes(plan)).c_str(),
+              bits_per_weight(plan));
+}
+
 void warn(const QuantizeRequest& request, const QuantizeResult& result) {
   if (result.replaced > 0)
     std::fprintf(stderr, "quantize: warning: %llu weights that were not finite were replaced\n",
@@ -119,8 +132,6 @@ void warn(const QuantizeRequest& request, const QuantizeResult& result) {
                  request.imatrix.empty() ? " (--imatrix)" : " for them");
 }
 
-}  // namespace
-
 void run_quantize(const QuantizeRequest& request) {
   const TypeRequest types = type_request(request);
   const Gguf gguf = Gguf::open(request.arguments[0]);
@@ -129,7 +140,9 @@ void run_quantize(const QuantizeRequest& request) {
     print_plan(request, plan);
     return;
   }
+  const Importance importance(request.imatrix);
   QuantizeOptions options;
+  importance.apply(options);
   options.effort = request.effort;
   options.allow_nonfinite = request.allow_nonfinite;
   options.allow_requantize = request.allow_requantize;

@@ -28,6 +28,7 @@ struct Divergence {
   Estimate kl_mean;
   std::vector<Quantile> kl_quantiles;  ///< 0.5, 0.9, 0.95, 0.99, 0.999
   double kl_max = 0;
+  std::vector<double> kl_windows;  ///< sum over the tokens of each window, to pair models by
 
   Estimate perplexity;       ///< of the model
   Estimate base_perplexity;  ///< of the base

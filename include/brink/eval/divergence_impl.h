@@ -67,6 +67,8 @@ inline Divergence summarize(const TokenWindows& windows, Tokens& tokens) {
   result.windows = windows.size();
   result.tokens = windows.scored();
   result.kl_mean = figures[0];
+  for (std::size_t w = 0; w < windows.size(); ++w)
+    result.kl_windows.push_back(rows[w * kColumns + kKl]);
   result.perplexity = figures[1];
   result.base_perplexity = figures[2];
   result.ln_ratio = figures[3];

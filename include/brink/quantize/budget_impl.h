@@ -1,0 +1,206 @@
+// Definitions of budget.h.
+#ifndef BRINK_QUANTIZE_BUDGET_IMPL_H_
+#define BRINK_QUANTIZE_BUDGET_IMPL_H_
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "brink/core/error.h"
+#include "brink/cpu/kernels.h"
+#include "brink/cpu/thread_pool.h"
+#include "brink/eval/divergence.h"
+#include "brink/quant/format.h"
+#include "brink/quantize/budget.h"
+
+namespace brink {
+namespace budget_detail {
+
+/// Squared errors of a tensor's types on rows spread evenly over it.
+class ErrorSample {
+ public:
+  ErrorSample(const GgufTensor& tensor, const SensitivityOptions& options, const Kernels& kernels,
+              ThreadPool& pool)
+      : columns_(tensor.shape[0]),
+        kernels_(kernels),
+        pool_(pool),
+        effort_(options.quantize.effort) {
+    std::span<const float> importance;
+    if (options.quantize.importance) importance = options.quantize.importance(tensor.name);
+    const std::uint64_t wanted =
+        std::clamp<std::uint64_t>(options.sample_weights / columns_, 1, tensor.rows());
+    for (std::uint64_t i = 0; i < wanted; ++i) {
+      const std::uint64_t row = i * tensor.rows() / wanted;
+      std::vector<float> values(columns_);
+      kernels.decode[static_cast<std::size_t>(tensor.type)](
+          reinterpret_cast<const std::uint8_t*>(tensor.data) +
+              row * row_bytes(tensor.type, columns_),
+          values.data(), columns_);
+      rows_.push_back(std::move(values));
+      importance_.push_back(
+          importance.empty() ? nullptr : importance.data() + row / tensor.shape[1] * columns_);
+    }
+  }
+
+  double error(TensorType type) const {
+    std::vector<double> squared(rows_.size()), energy(rows_.size());
+    pool_.run(rows_.size(), [&](std::size_t r, unsigned) {
+      std::vector<std::uint8_t> blocks(row_bytes(type, columns_));
+      std::vector<float> decoded(columns_);
+      kernels_.encode[static_cast<std::size_t>(type)](rows_[r].data(), importance_[r], columns_,
+                                                      effort_, blocks.data());
+      kernels_.decode[static_cast<std::size_t>(type)](blocks.data(), decoded.data(), columns_);
+      for (std::size_t i = 0; i < columns_; ++i) {
+        const double weight = importance_[r] == nullptr ? 1 : double{importance_[r][i]};
+        const double w = rows_[r][i], d = double{decoded[i]} - w;
+        squared[r] += weight * d * d;
+        energy[r] += weight * w * w;
+      }
+    });
+    double sum = 0, all = 0;
+    for (std::size_t r = 0; r < rows_.size(); ++r) {
+      sum += squared[r];
+      all += energy[r];
+    }
+    return all > 0 ? sum / all : 0;
+  }
+
+ private:
+  std::size_t columns_;
+  const Kernels& kernels_;
+  ThreadPool& pool_;
+  Effort effort_;
+  std::vector<std::vector<float>> rows_;
+  std::vector<const float*> importance_;
+};
+
+bool can_be(const GgufTensor& tensor, TensorType type) {
+  return tensor.shape[0] % size_of(type).block_size == 0;
+}
+
+std::uint64_t bytes_of(const GgufTensor& tensor, TensorType type) {
+  return row_bytes(type, tensor.shape[0]) * tensor.rows();
+}
+
+}  // namespace budget_detail
+
+std::span<const TensorType> default_candidates() {
+  using T = TensorType;
+  static constexpr T kTypes[] = {
+      T::kIQ2_XXS, T::kIQ2_XS, T::kIQ2_S, T::kQ2_K, T::kIQ3_XXS, T::kIQ3_S, T::kQ3_K, T::kIQ4_XS,
+      T::kIQ4_NL,  T::kQ4_K,   T::kQ4_0,  T::kQ5_K, T::kQ5_0,    T::kQ5_1,  T::kQ6_K, T::kQ8_0};
+  return kTypes;
+}
+
+std::vector<TensorSensitivity> measure_sensitivities(const Model& model, const BaseLogits& base,
+                                                     const SensitivityOptions& options) {
+  namespace d = budget_detail;
+  const Gguf& gguf = model.gguf();
+  const Kernels& kernels =
+      options.quantize.kernels != nullptr ? *options.quantize.kernels : best_kernels();
+  ThreadPool pool(options.quantize.threads);
+  std::vector<TensorType> types = options.types;
+  if (types.empty()) types.assign(default_candidates().begin(), default_candidates().end());
+  for (const TensorType type : types)
+    if (kernels.encode[static_cast<std::size_t>(type)] == nullptr)
+      throw Error(std::string("no weights can be made ") + size_of(type).name);
+  std::vector<const GgufTensor*> tensors;
+  for (const GgufTensor& tensor : gguf.tensors())
+    if (is_quantizable(tensor.name, tensor.dimensions)) tensors.push_back(&tensor);
+  std::vector<TensorSensitivity> result;
+  for (const GgufTensor* tensor : tensors) {
+    const auto known = std::find_if(options.known.begin(), options.known.end(),
+                                    [&](const auto& k) { return k.tensor == tensor->name; });
+    if (known != options.known.end()) {
+      result.push_back(*known);
+      continue;
+    }
+    TensorSensitivity sensitivity;
+    sensitivity.tensor = tensor->name;
+    sensitivity.reference = fitting_type(options.reference, tensor->shape[0]);
+    const d::ErrorSample sample(*tensor, options, kernels, pool);
+    sensitivity.reference_error = sample.error(sensitivity.reference);
+    for (const TensorType type : types)
+      if (d::can_be(*tensor, type))
+        sensitivity.costs.push_back({type, d::bytes_of(*tensor, type), sample.error(type)});
+    std::vector<TensorBlocks> replaced(1);
+    replaced[0] = encode_tensor(gguf, *tensor, sensitivity.reference, options.quantize);
+    sensitivity.divergence =
+        measure_divergence(base, model.with_tensors(std::move(replaced)), options.session)
+            .kl_mean.value;
+    result.push_back(std::move(sensitivity));
+    if (options.on_tensor) options.on_tensor(result, tensors.size());
+  }
+  return result;
+}
+
+BudgetChoice choose_types(std::span<const TensorSensitivity> sensitivities, std::uint64_t bytes) {
+  // Dynamic programming over the bytes in units; what a type takes is rounded up, so that the sum
+  // never exceeds the budget.
+  constexpr std::uint64_t kUnits = 65536;
+  constexpr double kNever = std::numeric_limits<double>::infinity();
+  std::uint64_t least = 0;
+  for (const TensorSensitivity& s : sensitivities) {
+    if (s.costs.empty()) throw Error("no type of the search fits its rows", {.tensor = s.tensor});
+    least += std::min_element(s.costs.begin(), s.costs.end(), [](const auto& a, const auto& b) {
+               return a.bytes < b.bytes;
+             })->bytes;
+  }
+  if (least > bytes)
+    throw Error("the budget leaves " + std::to_string(bytes) +
+                " bytes for the matrices; the smallest types take " + std::to_string(least));
+  const std::uint64_t unit = std::max<std::uint64_t>(1, (bytes + kUnits - 1) / kUnits);
+  const std::size_t units = static_cast<std::size_t>(bytes / unit);
+  std::vector<double> best(units + 1, 0), next(units + 1);
+  std::vector<std::vector<std::uint8_t>> chosen(sensitivities.size());
+  for (std::size_t t = 0; t < sensitivities.size(); ++t) {
+    const TensorSensitivity& s = sensitivities[t];
+    std::fill(next.begin(), next.end(), kNever);
+    chosen[t].assign(units + 1, 0);
+    for (std::size_t c = 0; c < s.costs.size(); ++c) {
+      const auto takes = static_cast<std::size_t>((s.costs[c].bytes + unit - 1) / unit);
+      const double adds = s.predicted(s.costs[c]);
+      for (std::size_t u = takes; u <= units; ++u) {
+        const double sum = best[u - takes] + adds;
+        if (sum >= next[u]) continue;
+        next[u] = sum;
+        chosen[t][u] = static_cast<std::uint8_t>(c);
+      }
+    }
+    std::swap(best, next);
+  }
+  if (best[units] == kNever) {
+    // Only the rounding to units stood in the way: nothing but the smallest types fits.
+    BudgetChoice smallest;
+    for (const TensorSensitivity& s : sensitivities) {
+      const TypeCost& cost =
+          *std::min_element(s.costs.begin(), s.costs.end(),
+                            [](const auto& a, const auto& b) { return a.bytes < b.bytes; });
+      smallest.types.push_back(cost.type);
+      smallest.bytes += cost.bytes;
+      smallest.divergence += s.predicted(cost);
+    }
+    return smallest;
+  }
+  BudgetChoice choice;
+  choice.types.resize(sensitivities.size());
+  choice.divergence = best[units];
+  std::size_t left = units;
+  for (std::size_t t = sensitivities.size(); t-- > 0;) {
+    const TypeCost& cost = sensitivities[t].costs[chosen[t][left]];
+    choice.types[t] = cost.type;
+    choice.bytes += cost.bytes;
+    left -= static_cast<std::size_t>((cost.bytes + unit - 1) / unit);
+  }
+  return choice;
+}
+
+}  // namespace brink
+
+#endif  // BRINK_QUANTIZE_BUDGET_IMPL_H_
