@@ -47,7 +47,7 @@ struct Divergence {
   std::vector<Quantile> shift_quantiles;  ///< 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, ..., 0.999
 };
 
-/// Runs the base's windows through a session. Keeps about 30 bytes a scored token. `on_window`:
+/// Runs the base's windows through a session. Keeps 21 bytes a scored token. `on_window`:
 /// windows done so far. Throws Error when the vocabularies differ, a logit is not finite or the
 /// base's file is damaged.
 Divergence measure_divergence(const BaseLogits& base, Session& session,
