@@ -1,5 +1,8 @@
 // qeval: the forms of its reports, wrong usage, the cache of base logits.
+#include <cmath>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 
 #include "brink/quant/importance.h"
 #include "tests/support/reference_data.h"
@@ -135,9 +138,9 @@ TEST_F(QevalTest, ErrorsAreOneLine) {
     EXPECT_TRUE(result.is_one_error_of("qeval")) << arguments << "\n" << result.err;
   }
   for (const std::string& arguments :
-       {std::string(), std::string("nothing"), "perplexity -f " + text(),
-        "perplexity -m " + model("f32"), "perplexity -m x -f y -c 2",
-        std::string("perplexity -m x -f y --kv-type f8"), std::string("divergence -m x -f y")}) {
+       std::vector<std::string>{"", "nothing", "perplexity -f " + text(),
+                                "perplexity -m " + model("f32"), "perplexity -m x -f y -c 2",
+                                "perplexity -m x -f y --kv-type f8", "divergence -m x -f y"}) {
     const ToolResult result = run("qeval " + arguments);
     EXPECT_EQ(result.exit_code, 2) << arguments;
     EXPECT_TRUE(result.is_one_error_of("qeval")) << arguments << "\n" << result.err;

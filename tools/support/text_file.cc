@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <ios>
 #include <iostream>
 #include <iterator>
 
@@ -17,10 +18,11 @@ std::string read_text(const std::string& path) {
     if (!file) throw Error(std::strerror(errno), {.file = path});
   }
   std::istream& in = path == "-" ? std::cin : file;
-  std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  // Reading a folder fails only now.
-  if (in.bad()) throw Error("cannot read", {.file = path});
-  return text;
+  try {
+    return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  } catch (const std::ios_base::failure&) {  // a folder fails only now
+    throw Error("cannot read", {.file = path});
+  }
 }
 
 }  // namespace brink::tools
