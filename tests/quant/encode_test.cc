@@ -108,7 +108,10 @@ TEST_P(Encoders, GiveFiniteWeightsAndZerosForZeros) {
                                 encode(best_kernels().encode[static_cast<std::size_t>(type)], type,
                                        row.weights.data(), columns->data(), count, effort),
                                 count);
-        for (const float w : got) ASSERT_TRUE(std::isfinite(w)) << row.name;
+        // Floats have infinity for what is too large for them.
+        if (format.quantized) {
+          for (const float w : got) ASSERT_TRUE(std::isfinite(w)) << row.name;
+        }
         // Q1_0 has no zero, but a scale of zero.
         if (row.name == "zero" || row.name == "negative zero") {
           for (const float w : got) ASSERT_EQ(w, 0.0f) << row.name;

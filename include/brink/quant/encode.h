@@ -20,7 +20,8 @@ enum class Effort : std::uint8_t {
 /// row_bytes(type, count) bytes at `blocks`, which need no alignment. What is made small is the sum
 /// of importance[i] * (weight - decoded weight)^2 over each block; `importance` has `count` finite
 /// numbers >= 0 (mean squared activations of the columns), or is nullptr for all equal. The blocks
-/// decode to finite numbers whatever the weights.
+/// of quantized types decode to finite numbers whatever the weights; F16 and BF16 round as
+/// core/half.h does, to infinity what is beyond them.
 using EncodeFn = void (*)(const float* weights, const float* importance, std::size_t count,
                           Effort effort, std::uint8_t* blocks);
 

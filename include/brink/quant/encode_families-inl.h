@@ -6,6 +6,8 @@
 
 // clang-format off
 #include "brink/quant/encode_common-inl.h"
+#include "brink/quant/encode_plain-inl.h"
+#include "brink/quant/encode_search-inl.h"
 #include "brink/quant/encode_legacy-inl.h"
 #include "brink/quant/encode_k_block-inl.h"
 #include "brink/quant/encode_k_affine-inl.h"
@@ -13,6 +15,9 @@
 #include "brink/quant/encode_k-inl.h"
 #include "brink/quant/encode_grid_search-inl.h"
 #include "brink/quant/encode_grids-inl.h"
+#include "brink/quant/encode_iq4-inl.h"
+#include "brink/quant/encode_small-inl.h"
+#include "brink/quant/encode_fp4-inl.h"
 // clang-format on
 
 BRINK_ENCODE_BEFORE()
