@@ -484,7 +484,7 @@ inline constexpr GridSearchPlan kHighGridPlan = {.samples = 12,
                                                  .starts = 2};
 
 /// False where all zeros are the best.
-inline bool SearchBlock(const GridFormat& format, const float* weights, const float* importance,
+inline bool SearchGridBlock(const GridFormat& format, const float* weights, const float* importance,
                         Effort effort, GridBlock& block, GridSolution& solution) {
   if (!PrepareBlock(format, weights, importance, block)) return false;
   const bool found = SolveBlock(format, block, kDefaultGridPlan, solution);
@@ -654,7 +654,7 @@ void EncodeGrid(const float* weights, const float* importance, std::size_t count
   GridSolution solution;
   for (std::size_t at = 0; at < count; at += 256, blocks += sizeof(Block)) {
     const float* columns = importance != nullptr ? importance + at : nullptr;
-    if (SearchBlock(Packing::kFormat, weights + at, columns, effort, block, solution)) {
+    if (SearchGridBlock(Packing::kFormat, weights + at, columns, effort, block, solution)) {
       Block packed;
       const float d = quant::exact_product(solution.scale, block.to_f16);
       Packing::Pack(solution, f32_to_f16(d), packed);

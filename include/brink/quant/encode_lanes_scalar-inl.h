@@ -13,9 +13,11 @@ struct Mask16 {
   bool lane[16];
 };
 
+// Not inlined: see encode_impl.h.
+#define BRINK_ENCODE_LANES inline __attribute__((noinline, unused))
 // One line per operation: for every lane i the expression, of lanes a[i], b[i], ...
 #define BRINK_LANES(Result, name, parameters, expression)       \
-  BRINK_ENCODE_INLINE Result name parameters {                  \
+  BRINK_ENCODE_LANES Result name parameters {                   \
     Result result;                                              \
     for (int i = 0; i < 16; ++i) result.lane[i] = (expression); \
     return result;                                              \
@@ -115,5 +117,6 @@ BRINK_FOLD(MinOfLanes, x < y ? x : y)
 BRINK_FOLD(MaxOfLanes, x > y ? x : y)
 #undef BRINK_FOLD
 #undef BRINK_LANES
+#undef BRINK_ENCODE_LANES
 
 }  // namespace brink::BRINK_ENCODE_NAMESPACE
