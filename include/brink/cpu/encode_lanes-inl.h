@@ -123,9 +123,17 @@ BRINK_LANES(Mask16, operator<, (F32x16 a, F32x16 b), hn::Lt(a.part[i], b.part[i]
 BRINK_ENCODE_INLINE std::uint32_t BitsOfMask(Mask16 m) {
   std::uint32_t bits = 0;
   for (std::size_t i = 0; i < kParts; ++i) {
+#if HWY_TARGET == HWY_AVX3
+    bits |= static_cast<std::uint32_t>(m.part[i].raw) << (i * kPartLanes);
+#elif HWY_TARGET == HWY_AVX2
+    bits |= static_cast<std::uint32_t>(_mm256_movemask_ps(m.part[i].raw)) << (i * kPartLanes);
+#elif HWY_TARGET == HWY_SSE4
+    bits |= static_cast<std::uint32_t>(_mm_movemask_ps(m.part[i].raw)) << (i * kPartLanes);
+#else
     std::uint8_t bytes[8] = {};  // as many as StoreMaskBits may write
     hn::StoreMaskBits(LaneFloats(), m.part[i], bytes);
     bits |= static_cast<std::uint32_t>(bytes[0] | bytes[1] << 8) << (i * kPartLanes);
+#endif
   }
   return bits;
 }
@@ -156,13 +164,21 @@ struct FoldSum {
 struct FoldMin {
   template <class V>
   BRINK_ENCODE_INLINE V operator()(V a, V b) const {
+#if HWY_ARCH_X86
+    return hn::Min(a, b);
+#else
     return hn::IfThenElse(hn::Lt(a, b), a, b);
+#endif
   }
 };
 struct FoldMax {
   template <class V>
   BRINK_ENCODE_INLINE V operator()(V a, V b) const {
+#if HWY_ARCH_X86
+    return hn::Max(a, b);
+#else
     return hn::IfThenElse(hn::Lt(b, a), a, b);
+#endif
   }
 };
 

@@ -14,6 +14,7 @@
 #include "brink/quant/encode_k_scaled-inl.h"
 #include "brink/quant/encode_k-inl.h"
 #include "brink/quant/encode_grid_search-inl.h"
+#include "brink/quant/encode_grid_scales-inl.h"
 #include "brink/quant/encode_grids-inl.h"
 #include "brink/quant/encode_iq4-inl.h"
 #include "brink/quant/encode_small-inl.h"

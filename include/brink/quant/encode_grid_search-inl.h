@@ -99,13 +99,13 @@ GridPoint SearchPairs(const quant::Codebook& book, const float* low_dots, const 
   const float high_least = MinOfLanes(high_lanes);
   if (high_least + low_least >= bound.cost) return bound;
 
-  std::size_t first = 0;
-  for (std::size_t part = 0;; ++part) {
-    const std::uint32_t bits = BitsOfMask(high[part] == Set(high_least));
-    if (bits == 0) continue;
-    first = 16 * part + static_cast<std::size_t>(std::countr_zero(bits));
-    break;
+  const F32x16 least_high_cost = Set(high_least);
+  std::uint64_t words[2] = {};
+  for (std::size_t part = 0; part < kParts16; ++part) {
+    words[part / 4] |= std::uint64_t{BitsOfMask(high[part] == least_high_cost)} << (part % 4 * 16);
   }
+  const std::size_t first = static_cast<std::size_t>(
+      words[0] != 0 ? std::countr_zero(words[0]) : 64 + std::countr_zero(words[1]));
   const float* walls = book.walls;
   const float first_cost =
       high_least + MinOfLanes(CheapestPartners<kParts16>(low, walls + first * book.padded));
@@ -118,11 +118,15 @@ GridPoint SearchPairs(const quant::Codebook& book, const float* low_dots, const 
     const F32x16 limit = Set(best - low_least);
     F32x16 least = Set(best);
     I32x16 least_high = SetInt(-1);
+    std::uint64_t cheap[2] = {};
     for (std::size_t part = 0; part < kParts16; ++part) {
-      std::uint32_t bits = BitsOfMask(high[part] < limit);
-      if (16 * part + 16 > book.half_points) bits &= (1u << book.half_points % 16) - 1;
-      for (; bits != 0; bits &= bits - 1) {
-        const std::size_t j = 16 * part + static_cast<std::size_t>(std::countr_zero(bits));
+      cheap[part / 4] |= std::uint64_t{BitsOfMask(high[part] < limit)} << (part % 4 * 16);
+    }
+    // Not again the repetitions that fill the last vector up.
+    if (kParts16 > 4) cheap[1] &= (std::uint64_t{1} << (book.half_points - 64)) - 1;
+    for (std::size_t word = 0; word < (kParts16 + 3) / 4; ++word) {
+      for (std::uint64_t bits = cheap[word]; bits != 0; bits &= bits - 1) {
+        const std::size_t j = 64 * word + static_cast<std::size_t>(std::countr_zero(bits));
         const F32x16 costs =
             CheapestPartners<kParts16>(low, walls + j * book.padded) + Set(high_costs[j]);
         if (kIndex) {
