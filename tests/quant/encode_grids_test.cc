@@ -240,7 +240,7 @@ TEST_P(GridEncoders, ChooseNearlyTheBestScales) {
     ASSERT_TRUE(encode_tested::PrepareBlock(format(), weights.data(), columns, block));
     for (const Effort effort : {Effort::kDefault, Effort::kHigh}) {
       ASSERT_TRUE(
-          encode_tested::SearchBlock(format(), weights.data(), columns, effort, block, solution));
+          encode_tested::SearchGridBlock(format(), weights.data(), columns, effort, block, solution));
       found[static_cast<int>(effort)] += static_cast<double>(solution.error);
     }
     double norm = 0.0;

@@ -37,8 +37,8 @@ TEST(Iq4Encoders, NonLinearAreNearTheBestScale) {
     std::printf("IQ4_NL%s: default %+.5f, high %+.5f of the best squared error\n",
                 weighted ? " weighted" : "", gap.of(Effort::kDefault), gap.of(Effort::kHigh));
     EXPECT_GE(gap.of(Effort::kHigh), -1e-6) << "the search for the best missed it";
-    EXPECT_LE(gap.of(Effort::kDefault), weighted ? 0.05 : 0.02);
-    EXPECT_LE(gap.of(Effort::kHigh), weighted ? 0.03 : 0.01);
+    EXPECT_LE(gap.of(Effort::kDefault), weighted ? 0.017 : 0.0012);
+    EXPECT_LE(gap.of(Effort::kHigh), weighted ? 4e-4 : 5e-5);
   }
 }
 
@@ -74,8 +74,8 @@ TEST(Iq4Encoders, SuperBlocksAreNearTheBestScales) {
     const testing::Gap gap = testing::measure_gap(TensorType::kIQ4_XS, 4, weighted, &best_xs);
     std::printf("IQ4_XS%s: default %+.5f, high %+.5f of the best squared error\n",
                 weighted ? " weighted" : "", gap.of(Effort::kDefault), gap.of(Effort::kHigh));
-    EXPECT_LE(gap.of(Effort::kDefault), 0.05);
-    EXPECT_LE(gap.of(Effort::kHigh), 0.02);
+    EXPECT_LE(gap.of(Effort::kDefault), 0.015);
+    EXPECT_LE(gap.of(Effort::kHigh), 0.002);
   }
 }
 

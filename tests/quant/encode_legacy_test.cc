@@ -48,9 +48,9 @@ struct SymmetricType {
 };
 
 const SymmetricType kSymmetric[] = {
-    {TensorType::kQ4_0, -8, 7, 4.0f, 16.0f, {{0.01, 0.01}, {0.05, 0.05}}},
-    {TensorType::kQ5_0, -16, 15, 9.0f, 28.0f, {{0.01, 0.01}, {0.05, 0.05}}},
-    {TensorType::kQ8_0, -127, 127, 110.0f, 160.0f, {{0.2, 0.01}, {0.3, 0.02}}},
+    {TensorType::kQ4_0, -8, 7, 4.0f, 16.0f, {{0.0008, 5e-5}, {0.03, 2e-4}}},
+    {TensorType::kQ5_0, -16, 15, 9.0f, 28.0f, {{0.0015, 5e-5}, {0.022, 0.001}}},
+    {TensorType::kQ8_0, -127, 127, 110.0f, 160.0f, {{0.31, 0.03}, {0.48, 0.045}}},
 };
 
 TEST(LegacyEncoders, AreNearTheBestScale) {
@@ -142,8 +142,8 @@ struct AffineType {
   double gap[2][2];
 };
 const AffineType kAffine[] = {
-    {TensorType::kQ4_1, 15, {{0.06, 0.03}, {0.1, 0.06}}},
-    {TensorType::kQ5_1, 31, {{0.06, 0.04}, {0.1, 0.08}}},
+    {TensorType::kQ4_1, 15, {{0.035, 0.012}, {0.04, 0.013}}},
+    {TensorType::kQ5_1, 31, {{0.055, 0.021}, {0.055, 0.021}}},
 };
 
 TEST(LegacyEncoders, WithMinimaAreNearTheBest) {

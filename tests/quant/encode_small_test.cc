@@ -74,9 +74,9 @@ TEST(SmallEncoders, AreNearTheBestScale) {
     // Measured distances to the best squared error, [weighted][effort], rounded up.
     double gap[2][2];
   } types[] = {{TensorType::kQ1_0, &best_signs, {{1e-6, 1e-6}, {1e-6, 1e-6}}},
-               {TensorType::kQ2_0, &best_of_four, {{0.01, 1e-6}, {0.02, 1e-6}}},
-               {TensorType::kTQ1_0, &best_ternary, {{1e-3, 1e-4}, {1e-3, 1e-4}}},
-               {TensorType::kTQ2_0, &best_ternary, {{1e-3, 1e-4}, {1e-3, 1e-4}}}};
+               {TensorType::kQ2_0, &best_of_four, {{0.003, 1e-6}, {0.005, 1e-6}}},
+               {TensorType::kTQ1_0, &best_ternary, {{3e-4, 6e-5}, {3e-4, 6e-5}}},
+               {TensorType::kTQ2_0, &best_ternary, {{3e-4, 6e-5}, {3e-4, 6e-5}}}};
   for (const auto& t : types) {
     for (const bool weighted : {false, true}) {
       const testing::Gap gap = testing::measure_gap(t.type, 100, weighted, t.best);

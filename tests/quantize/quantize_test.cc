@@ -205,7 +205,7 @@ TEST(Quantize, Refusals) {
   const std::string out = folder.path("out.gguf");
   EXPECT_EQ(message_of([&] { quantize(quantized, plan_of(quantized, "pure:Q3_K"), out); }),
             path +
-                ": 'token_embd.weight': is Q6_K: quantized already (better start from F16; or "
+                ": 'output.weight': is Q6_K: quantized already (better start from F16; or "
                 "allow requantizing)");
   EXPECT_EQ(message_of([&] {
               quantize(quantized, plan_of(quantized, "pure:Q3_K"), out, {.allow_requantize = true});

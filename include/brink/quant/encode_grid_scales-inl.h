@@ -488,8 +488,8 @@ inline bool SolveBlock(const GridFormat& format, const GridBlock& block, Effort 
 }
 
 /// False where all zeros are the best.
-inline bool SearchBlock(const GridFormat& format, const float* weights, const float* importance,
-                        Effort effort, GridBlock& block, GridSolution& solution) {
+inline bool SearchGridBlock(const GridFormat& format, const float* weights, const float* importance,
+                            Effort effort, GridBlock& block, GridSolution& solution) {
   if (!PrepareBlock(format, weights, importance, block)) return false;
   const bool found = SolveBlock(format, block, Effort::kDefault, solution);
   if (effort == Effort::kDefault) return found;

@@ -253,8 +253,12 @@ struct AffineFormat {
     sum = IfThenElse(sum < worst, sum, worst);
     Store(sum, errors);
     const float least = MinOfLanes(sum);
-    return quant::exact_product(errors[0], kErrorMargin) <= least ? other
-                                                                  : codes[LaneOf(errors, least)];
+    // Every x - m is off by up to 2^-23: what that may make of the error of `other`.
+    const float noise =
+        quant::exact_product(0x1p-21f, std::sqrt(quant::exact_product(errors[0], c.sum_w)));
+    return quant::exact_product(errors[0], kErrorMargin) - noise <= least
+               ? other
+               : codes[LaneOf(errors, least)];
   }
   BRINK_ENCODE_INLINE static std::uint16_t Moved(std::uint16_t half, int by) {
     return static_cast<std::uint16_t>((half & 0x8000) |
