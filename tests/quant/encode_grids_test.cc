@@ -269,7 +269,7 @@ TEST_P(GridEncoders, ChooseNearlyTheBestScales) {
   }
   std::printf("squared error over the best: default %.4f, high %.4f\n", found[0] / best,
               found[1] / best);
-  // Measured: up to 1.031 and 1.022, of few blocks.
+  // Measured: up to 1.024 and 1.022, of few blocks.
   EXPECT_LT(found[0] / best, 1.05);
   EXPECT_LT(found[1] / best, 1.03);
 }
@@ -349,8 +349,8 @@ TEST_P(GridEncoders, ClampWhatNoScaleReaches) {
   EXPECT_GT(largest, 65504.0f * 0.5f);
 }
 
-// Only a scale very near the one that a row was made with gives no error, so that samples may miss
-// it: measured are 49 to 59 of 64 blocks, with high effort 62 to 64.
+// Only a scale very near the one that a row was made with gives no error, so that the samples may
+// miss it.
 TEST_P(GridEncoders, MostlyRestoreWhatTheyDecoded) {
   std::mt19937_64 random(43);
   const std::size_t blocks = 64;

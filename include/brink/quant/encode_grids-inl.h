@@ -19,9 +19,13 @@ struct GridPacking;
 
 template <>
 struct GridPacking<quant::BlockIQ1_S> {
-  static constexpr GridFormat kFormat = {
-      TensorType::kIQ1_S,           GridSigns::kSharedDelta, 4, 15.0f, 0.125f, 6.0f,
-      {{4, 1.25f, 2}, {5, 1.2f, 3}}};
+  static constexpr GridFormat kFormat = {TensorType::kIQ1_S,
+                                         GridSigns::kSharedDelta,
+                                         4,
+                                         15.0f,
+                                         0.125f,
+                                         6.0f,
+                                         {{3, 1.35f, 2}, {4, 1.25f, 3}}};
   static void Pack(const GridSolution& solution, std::uint16_t d, quant::BlockIQ1_S& b) {
     StoreLittle(d, b.d);
     for (std::size_t g = 0; g < 8; ++g) {
