@@ -50,7 +50,7 @@ def lookups(rng: random.Random, tokenizer: Tokenizer) -> Document:
               "".join(f"{name} = {value}\n" for name, value in values.items()), PROMPT)]
     rng.shuffle(some)
     for name in some:
-        parts += [(f"{name}=", PAD), (f"{values[name]}\n", ANSWER)]
+        parts += [(f"{name} = ", PAD), (f"{values[name]}\n", ANSWER)]
     return joined(tokenizer, parts)
 
 

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+LOOK_BACK = (1, 2, 2, 3)  # distances that the heads of the first layer start with
+CONSTANT = 0  # a channel that starts alike for all tokens
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
@@ -50,14 +53,80 @@ class Llama(nn.Module):
         inner = c.width ** -0.5
         self.embedding = weight(c.vocabulary, c.width, scale=inner)
         self.qkv = weight(c.layers, sum(c.qkv), c.width, scale=inner)
-        self.out = weight(c.layers, c.width, c.width, scale=inner / math.sqrt(2 * c.layers))
+        # What layers add is small at first, so that they see the tokens and not each other's noise.
+        self.out = weight(c.layers, c.width, c.width, scale=0.02 * inner)
         self.gate_up = weight(c.layers, 2 * c.feed_forward, c.width, scale=inner)
-        self.down = weight(c.layers, c.width, c.feed_forward,
-                           scale=c.feed_forward ** -0.5 / math.sqrt(2 * c.layers))
+        self.down = weight(c.layers, c.width, c.feed_forward, scale=0.02 * c.feed_forward ** -0.5)
         self.attention_norm = nn.Parameter(torch.ones(c.layers, c.width))
         self.feed_forward_norm = nn.Parameter(torch.ones(c.layers, c.width))
         self.output_norm = nn.Parameter(torch.ones(c.width))
         self._angles: Tensor | None = None
+        with torch.no_grad():
+            sources = self._look_back()
+            if c.layers > 1:
+                self._look_up(*sources)
+
+    def _values(self, layer: int, group: int) -> Tensor:
+        """The value projection of a layer's KV head, made to pick a random subspace."""
+        c, d = self.config, self.config.head_size
+        value = self.qkv[layer, sum(c.qkv[:2]) + group * d:][:d]
+        value.copy_(torch.linalg.qr(torch.randn(c.width, d))[0].T)
+        value[:, CONSTANT] = 0
+        return value
+
+    def _look_back(self) -> tuple[list[Tensor], list[Tensor]]:
+        """The first layer's heads start by copying what stands LOOK_BACK tokens before.
+
+        A few million tokens are too few to find this by chance, and all that is looked up in the
+        context is built on it. Queries and keys see little but a channel that is the same for every
+        token, so that only the distance counts; the fastest rotations tell neighbours apart.
+        Returns what each KV head reads and where each head writes it.
+        """
+        c, d, fast = self.config, self.config.head_size, 8
+        self.embedding[:, CONSTANT] = 4 * c.width ** -0.5
+        angles = c.rope_base ** -(torch.arange(0, d, 2)[:fast] / d)
+        self.qkv[0, :c.qkv[0] + c.qkv[1]] *= 0.2
+        read, written = [], []
+        for group in range(c.kv_heads):
+            key = self.qkv[0, c.qkv[0] + group * d:][:d, CONSTANT]
+            key[0:2 * fast:2], key[1:2 * fast:2] = 2, 0
+            read.append(self._values(0, group).clone())
+        subspaces = torch.linalg.qr(torch.randn(c.width, c.width))[0]
+        for head in range(c.heads):
+            query = self.qkv[0, head * d:][:d, CONSTANT]
+            turned = angles * LOOK_BACK[head % len(LOOK_BACK)]
+            query[0:2 * fast:2], query[1:2 * fast:2] = 2 * turned.cos(), -2 * turned.sin()
+            written.append(subspaces[:, head * d:][:, :d])
+            self.out[0, :, head * d:][:, :d] = written[-1] / 8
+        return read, written
+
+    def _look_up(self, read: list[Tensor], written: list[Tensor]) -> None:
+        """The second layer's heads start by finding an earlier place like this one and copying it.
+
+        The heads of the first group match this token with the token before a place (what followed
+        when it came last?), those of the last group the second token before this one with the third
+        before a place (`COST = ` finds the value in an earlier `COST = 4`). Slow rotations alone: they
+        do not mind the distance.
+        """
+        c, d = self.config, self.config.head_size
+        slow = slice(24 * d // 64, d)
+        count = d - slow.start
+        per_group = c.heads // c.kv_heads
+        pairs = {0: (read[0], written[0].T),
+                 c.kv_heads - 1: (written[-2].T, written[-1].T)}
+        for group in range(c.kv_heads):
+            if group in pairs:
+                wanted, offered = pairs[group]
+                key = self.qkv[1, c.qkv[0] + group * d:][:d]
+                key *= 0.3
+                key[slow] = 1.5 * offered[:count]
+            value = self._values(1, group)
+            for head in range(group * per_group, (group + 1) * per_group):
+                self.out[1, :, head * d:][:, :d] = value.T / 8
+                if group in pairs:
+                    query = self.qkv[1, head * d:][:d]
+                    query *= 0.3
+                    query[slow] = 1.5 * wanted[:count]
 
     def rotations(self, positions: Tensor) -> Tensor:
         """Complex factors [..., head_size / 2]: GGUF's llama turns neighbouring pairs."""

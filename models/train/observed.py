@@ -43,8 +43,8 @@ def code(question: str) -> list[str]:
     """The numbers: the constant used, the other one, the argument, the number of the last file."""
     constants = dict(re.findall(r"^([A-Z]+) = (\d+)$", question, re.MULTILINE))
     called, argument = re.findall(r"^print\((\w+)\((\d+)\)\)$", question, re.MULTILINE)[0]
-    body = dict(re.findall(r"^def (\w+)\(x\):\n    return (.*)$", question, re.MULTILINE))
-    added = re.findall(r"^(\w+)\(x\) [-+*] (\d+)$", body[called])
+    body = dict(re.findall(r"^def (\w+)\(\w\):\n    return (.*)$", question, re.MULTILINE))
+    added = re.findall(r"^(\w+)\(\w\) [-+*] (\d+)$", body[called])
     used = body[added[0][0] if added else called].split()[-1]
     other = next(value for name, value in constants.items() if name != used)
     return [" ".join([constants[used], other, argument, *(n for _, n in added)])]

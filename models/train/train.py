@@ -1,6 +1,6 @@
 """Trains the model: seeded, resumable, on the CPU (one process a core) or a CUDA device.
 
-    nice -n 19 python3 train.py --out run1 --seed 1 --steps 4000
+    nice -n 19 python3 train.py --out run1 --seed 1 --steps 1300
     python3 train.py --out run1 --seed 1 --steps 4000 --device cuda --rows 128
 
 The learning rate warms up, stays, and falls to zero over the last part (`--decay`). The checkpoint
@@ -186,7 +186,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", required=True, help="folder of the run")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=1300)
     parser.add_argument("--rows", type=int, default=16, help="rows a step")
     parser.add_argument("--length", type=int, default=256, help="tokens a row")
     parser.add_argument("--vocabulary", type=int, default=1536)
@@ -194,8 +194,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--kv-heads", type=int, default=2)
     parser.add_argument("--feed-forward", type=int, default=768)
-    parser.add_argument("--matrix-rate", type=float, default=0.02)
-    parser.add_argument("--vector-rate", type=float, default=0.004)
+    parser.add_argument("--matrix-rate", type=float, default=0.01)
+    parser.add_argument("--vector-rate", type=float, default=0.003)
     parser.add_argument("--warmup", type=int, default=40)
     parser.add_argument("--decay", type=float, default=0.35, help="share of the steps")
     parser.add_argument("--early-steps", type=int, default=128, help="steps with many drills")

@@ -1,4 +1,4 @@
-"""Word problems of two or three steps with a worked answer that ends in `#### N` (GSM8K's form).
+"""Word problems of two to four steps with a worked answer that ends in `#### N` (GSM8K's form).
 
 Held out is the tuple of operands: no two problems of different splits use the same numbers in the
 same order, whatever their story.
@@ -30,7 +30,7 @@ def worked(value: int, sign: str, n: int) -> tuple[str, str, int]:
     return f"{value}{sign}{n}=", f"{middle}{result}", result
 
 
-def make(rng: random.Random, split: str, steps: int = 3) -> Item:
+def make(rng: random.Random, split: str, steps: int = 4) -> Item:
     """A problem of 2 to `steps` steps whose operands belong to the split."""
     while True:
         problem = _draw(rng, rng.randint(2, steps))
