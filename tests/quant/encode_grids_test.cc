@@ -239,8 +239,8 @@ TEST_P(GridEncoders, ChooseNearlyTheBestScales) {
     encode_tested::GridSolution solution;
     ASSERT_TRUE(encode_tested::PrepareBlock(format(), weights.data(), columns, block));
     for (const Effort effort : {Effort::kDefault, Effort::kHigh}) {
-      ASSERT_TRUE(
-          encode_tested::SearchGridBlock(format(), weights.data(), columns, effort, block, solution));
+      ASSERT_TRUE(encode_tested::SearchGridBlock(format(), weights.data(), columns, effort, block,
+                                                 solution));
       found[static_cast<int>(effort)] += static_cast<double>(solution.error);
     }
     double norm = 0.0;

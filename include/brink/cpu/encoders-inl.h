@@ -1,5 +1,5 @@
-// One pass: every encoder for one instruction set. Included by passes.h as BRINK_PASS_INCLUDE, or by
-// kernels-inl.h where everything is one unit.
+// One pass: every encoder for one instruction set. Included by passes.h as BRINK_PASS_INCLUDE, or
+// by kernels-inl.h where everything is one unit.
 
 // clang-format off
 #include "hwy/highway.h"
