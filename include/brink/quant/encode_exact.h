@@ -7,7 +7,19 @@
 
 #include "brink/core/half.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define BRINK_ENCODE_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define BRINK_ENCODE_SANITIZED 1
+#endif
+#endif
+// As calls under AddressSanitizer: all of it inlined and instrumented takes minutes to compile.
+#ifdef BRINK_ENCODE_SANITIZED
+#define BRINK_ENCODE_INLINE inline __attribute__((noinline, unused))
+#else
 #define BRINK_ENCODE_INLINE inline __attribute__((always_inline, unused))
+#endif
 
 namespace brink::quant {
 
