@@ -30,7 +30,8 @@ TEST_F(QuantizeTool, WritesAMixAndSaysWhatCameOut) {
                                                      "bytes", "bits_per_weight", "types",
                                                      "replaced", "without_importance", "seconds"}));
   std::uint64_t bytes = 0;
-  for (const GgufTensor& tensor : Gguf::open(path("json.gguf")).tensors()) bytes += tensor.bytes;
+  const Gguf made = Gguf::open(path("json.gguf"));
+  for (const GgufTensor& tensor : made.tensors()) bytes += tensor.bytes;
   EXPECT_EQ(json["bytes"], bytes);
   // The file runs.
   EXPECT_EQ(run("qbench -m " + quoted("out.gguf") + " -p 4 -n 2 -r 1").exit_code, 0);
@@ -76,7 +77,8 @@ TEST_F(QuantizeTool, ComparesTwoFiles) {
   ASSERT_EQ(run("quantize '" + model + "' " + quoted("out.gguf") + " pure:Q2_K").exit_code, 0);
   const ToolResult same = run("quantize --verify '" + model + "' '" + model + "' --json");
   ASSERT_EQ(same.exit_code, 0) << same.err;
-  for (const Json& tensor : Json::parse(same.out)["tensors"]) {
+  const Json equal = Json::parse(same.out);
+  for (const Json& tensor : equal["tensors"]) {
     EXPECT_EQ(tensor["relative_rms"], 0);
     EXPECT_EQ(tensor["cosine"], 1);
   }
@@ -84,7 +86,8 @@ TEST_F(QuantizeTool, ComparesTwoFiles) {
       run("quantize --verify '" + model + "' " + quoted("out.gguf") + " --json");
   ASSERT_EQ(other.exit_code, 0) << other.err;
   double before = 1e9;
-  for (const Json& tensor : Json::parse(other.out)["tensors"]) {
+  const Json different = Json::parse(other.out);
+  for (const Json& tensor : different["tensors"]) {
     const double error = tensor["relative_rms"];
     EXPECT_LE(error, before);
     before = error;
