@@ -66,9 +66,9 @@ TensorError error_of(const GgufTensor& a, const GgufTensor& b, const Sums& sums)
   if (sums.dd > 0)
     error.relative_rms =
         sums.aa > 0 ? std::sqrt(sums.dd / sums.aa) : std::numeric_limits<double>::infinity();
+  // One square root of the product: of equal sums it gives them back, so that equal tensors get 1.
   if (sums.aa > 0 || sums.bb > 0)
-    error.cosine =
-        sums.aa > 0 && sums.bb > 0 ? sums.ab / std::sqrt(sums.aa) / std::sqrt(sums.bb) : 0;
+    error.cosine = sums.aa > 0 && sums.bb > 0 ? sums.ab / std::sqrt(sums.aa * sums.bb) : 0;
   return error;
 }
 
