@@ -92,7 +92,7 @@ TEST_F(QuantizeTool, ComparesTwoFiles) {
     EXPECT_LE(error, before);
     before = error;
     if (tensor["other_type"] == "Q2_K") {
-      EXPECT_GT(error, 0.2);
+      EXPECT_GT(error, 0.15);  // 0.20 on these weights of nearly one magnitude
       EXPECT_LT(error, 0.35);
     }
   }
