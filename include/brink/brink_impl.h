@@ -31,6 +31,7 @@
 #include "brink/model/session_impl.h"
 #include "brink/model/split_backend_impl.h"
 #include "brink/model/weights_impl.h"
+#include "brink/quant/block_scales_impl.h"
 #ifndef BRINK_SPLIT_KERNELS
 #include "brink/quant/encode_impl.h"
 #endif
@@ -40,6 +41,7 @@
 #include "brink/quantize/budget_impl.h"
 #include "brink/quantize/plan_impl.h"
 #include "brink/quantize/quantize_impl.h"
+#include "brink/quantize/row_encoder_impl.h"
 #include "brink/quantize/verify_impl.h"
 #include "brink/text/chat_template_impl.h"
 #include "brink/text/sampler_impl.h"

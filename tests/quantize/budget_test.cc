@@ -57,8 +57,7 @@ double best_of_all(const std::vector<TensorSensitivity>& all, std::uint64_t byte
   double best = std::numeric_limits<double>::infinity();
   for (const TypeCost& cost : all[t].costs)
     if (cost.bytes <= bytes)
-      best =
-          std::min(best, all[t].predicted(cost) + best_of_all(all, bytes - cost.bytes, t + 1));
+      best = std::min(best, all[t].predicted(cost) + best_of_all(all, bytes - cost.bytes, t + 1));
   return best;
 }
 

@@ -13,6 +13,7 @@
 #include "brink/core/error.h"
 #include "brink/gguf/writer.h"
 #include "brink/quant/format.h"
+#include "brink/quantize/row_encoder.h"
 #include "tests/support/reference_data.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tested_kernels.h"
@@ -45,17 +46,21 @@ std::vector<float> decoded(const GgufTensor& tensor) {
   return values;
 }
 
-// What a tensor must become: every row through the scalar reference.
+// What a tensor must become: every row through the scalar references.
 std::vector<std::uint8_t> expected_blocks(const GgufTensor& tensor, TensorType type,
                                           std::span<const float> importance) {
+  Kernels scalar = best_kernels();
+  const auto id = static_cast<std::size_t>(type);
+  scalar.encode[id] = reference_encoder(type);
+  scalar.decode[id] = format_of(type).decode;
+  RowEncoder encoder(scalar, type, Effort::kDefault);
   const std::vector<float> values = decoded(tensor);
   const std::size_t columns = tensor.shape[0], row = row_bytes(type, columns);
   std::vector<std::uint8_t> blocks(row * tensor.rows());
   for (std::size_t r = 0; r < tensor.rows(); ++r)
-    reference_encoder(type)(
-        values.data() + r * columns,
-        importance.empty() ? nullptr : importance.data() + r / tensor.shape[1] * columns, columns,
-        Effort::kDefault, blocks.data() + r * row);
+    encoder.encode(values.data() + r * columns,
+                   importance.empty() ? nullptr : importance.data() + r / tensor.shape[1] * columns,
+                   columns, blocks.data() + r * row);
   return blocks;
 }
 

@@ -18,6 +18,7 @@
 #include "brink/eval/divergence.h"
 #include "brink/quant/format.h"
 #include "brink/quantize/budget.h"
+#include "brink/quantize/row_encoder.h"
 
 namespace brink {
 namespace budget_detail {
@@ -25,14 +26,15 @@ namespace budget_detail {
 /// Squared errors of a tensor's types on rows spread evenly over it.
 class ErrorSample {
  public:
-  ErrorSample(const GgufTensor& tensor, const SensitivityOptions& options, const Kernels& kernels,
-              ThreadPool& pool)
+  ErrorSample(const Gguf& gguf, const GgufTensor& tensor, const SensitivityOptions& options,
+              const Kernels& kernels, ThreadPool& pool)
       : columns_(tensor.shape[0]),
         kernels_(kernels),
         pool_(pool),
         effort_(options.quantize.effort) {
-    std::span<const float> importance;
-    if (options.quantize.importance) importance = options.quantize.importance(tensor.name);
+    if (options.quantize.importance)
+      columns_importance_ =
+          column_importance(gguf, tensor, options.quantize.importance(tensor.name));
     const std::uint64_t wanted =
         std::clamp<std::uint64_t>(options.sample_weights / columns_, 1, tensor.rows());
     for (std::uint64_t i = 0; i < wanted; ++i) {
@@ -43,8 +45,9 @@ class ErrorSample {
               row * row_bytes(tensor.type, columns_),
           values.data(), columns_);
       rows_.push_back(std::move(values));
-      importance_.push_back(
-          importance.empty() ? nullptr : importance.data() + row / tensor.shape[1] * columns_);
+      importance_.push_back(columns_importance_.empty()
+                                ? nullptr
+                                : columns_importance_.data() + row / tensor.shape[1] * columns_);
     }
   }
 
@@ -53,8 +56,8 @@ class ErrorSample {
     pool_.run(rows_.size(), [&](std::size_t r, unsigned) {
       std::vector<std::uint8_t> blocks(row_bytes(type, columns_));
       std::vector<float> decoded(columns_);
-      kernels_.encode[static_cast<std::size_t>(type)](rows_[r].data(), importance_[r], columns_,
-                                                      effort_, blocks.data());
+      RowEncoder(kernels_, type, effort_)
+          .encode(rows_[r].data(), importance_[r], columns_, blocks.data());
       kernels_.decode[static_cast<std::size_t>(type)](blocks.data(), decoded.data(), columns_);
       for (std::size_t i = 0; i < columns_; ++i) {
         const double weight = importance_[r] == nullptr ? 1 : double{importance_[r][i]};
@@ -76,8 +79,9 @@ class ErrorSample {
   const Kernels& kernels_;
   ThreadPool& pool_;
   Effort effort_;
+  std::vector<float> columns_importance_;
   std::vector<std::vector<float>> rows_;
-  std::vector<const float*> importance_;
+  std::vector<const float*> importance_;  // of each row, into columns_importance_
 };
 
 bool can_be(const GgufTensor& tensor, TensorType type) {
@@ -124,7 +128,7 @@ std::vector<TensorSensitivity> measure_sensitivities(const Model& model, const B
     TensorSensitivity sensitivity;
     sensitivity.tensor = tensor->name;
     sensitivity.reference = fitting_type(options.reference, tensor->shape[0]);
-    const d::ErrorSample sample(*tensor, options, kernels, pool);
+    const d::ErrorSample sample(gguf, *tensor, options, kernels, pool);
     sensitivity.reference_error = sample.error(sensitivity.reference);
     for (const TensorType type : types)
       if (d::can_be(*tensor, type))

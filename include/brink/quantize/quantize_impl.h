@@ -25,6 +25,7 @@
 #include "brink/gguf/writer.h"
 #include "brink/quant/format.h"
 #include "brink/quantize/quantize.h"
+#include "brink/quantize/row_encoder.h"
 
 namespace brink {
 namespace quantize_detail {
@@ -78,7 +79,8 @@ class Converter {
         source_row_(row_bytes(planned.source->type, columns_)),
         row_(row_bytes(planned.type, columns_)),
         largest_(largest_finite(planned.type)),
-        values_(pool.threads()) {
+        values_(pool.threads()),
+        encoders_(pool.threads(), RowEncoder(kernels, planned.type, options.effort)) {
     const GgufTensor& source = *planned.source;
     if (copies()) return;
     if (!is_source(source.type) && !options.allow_requantize)
@@ -86,15 +88,17 @@ class Converter {
            ": quantized already (better start from F16; or allow requantizing)");
     if (kernels_.encode[static_cast<std::size_t>(planned.type)] == nullptr)
       fail(std::string("cannot be made ") + size_of(planned.type).name);
-    if (options.importance) importance_ = options.importance(source.name);
-    if (importance_.empty()) return;
-    if (importance_.size() != columns_ * source.shape[2] * source.shape[3])
-      fail("the importance matrix has " + std::to_string(importance_.size()) +
+    std::span<const float> importance;
+    if (options.importance) importance = options.importance(source.name);
+    if (importance.empty()) return;
+    if (importance.size() != columns_ * source.shape[2] * source.shape[3])
+      fail("the importance matrix has " + std::to_string(importance.size()) +
            " values for it instead of " +
            std::to_string(columns_ * source.shape[2] * source.shape[3]));
-    for (const float value : importance_)
+    for (const float value : importance)
       if (!(value >= 0 && value <= std::numeric_limits<float>::max()))
         fail("the importance matrix holds a value for it that is negative or not finite");
+    importance_ = column_importance(gguf, source, importance);
   }
 
   /// The same type: bytes are taken as they are.
@@ -142,8 +146,7 @@ class Converter {
     }
     const float* importance =
         importance_.empty() ? nullptr : importance_.data() + row / matrix_rows_ * columns_;
-    kernels_.encode[static_cast<std::size_t>(planned_.type)](values.data(), importance, columns_,
-                                                             options_.effort, out);
+    encoders_[thread].encode(values.data(), importance, columns_, out);
     return nonfinite;
   }
 
@@ -179,8 +182,9 @@ class Converter {
   std::uint64_t source_row_;   // bytes
   std::uint64_t row_;          // bytes
   float largest_;
-  std::span<const float> importance_;
+  std::vector<float> importance_;
   std::vector<std::vector<float>> values_;  // one row a thread
+  std::vector<RowEncoder> encoders_;        // one a thread
   std::uint64_t nonfinite_ = 0;
 };
 
