@@ -14,6 +14,8 @@
 
 #include "brink/core/error.h"
 #include "brink/eval/divergence.h"
+#include "brink/eval/generation.h"
+#include "brink/eval/graders.h"
 #include "brink/eval/importance.h"
 #include "brink/eval/perplexity.h"
 #include "brink/gguf/reader.h"

@@ -15,6 +15,8 @@
 #include "brink/cpu/thread_pool_impl.h"
 #include "brink/eval/base_logits_impl.h"
 #include "brink/eval/divergence_impl.h"
+#include "brink/eval/generation_impl.h"
+#include "brink/eval/graders_impl.h"
 #include "brink/eval/importance_impl.h"
 #include "brink/eval/perplexity_impl.h"
 #include "brink/eval/statistics_impl.h"

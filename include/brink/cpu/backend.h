@@ -29,6 +29,7 @@ struct CpuBackendOptions {
   KvType kv_type = KvType::kF16;
   unsigned threads = 0;              ///< 0: ThreadPool::default_threads()
   const Kernels* kernels = nullptr;  ///< nullptr: best_kernels()
+  bool same_kernels = false;         ///< one kind of kernel for any number of rows
   ProductObserver observer = {};     ///< called before every product, if there is one
 };
 

@@ -24,7 +24,7 @@ void CpuBackend::experts(std::size_t layer) {
   for_rows(rows_, config_.experts * (config_.experts_used + cpu_backend_detail::kExpWork),
            [&](std::size_t row, unsigned) { choose_experts(row); });
   group_by_expert();
-  if (rows_ == 1)
+  if (rows_ == 1 && !options_.same_kernels)
     run_experts_alone(w);
   else
     run_experts_grouped(w);

@@ -146,6 +146,7 @@ void CpuBackend::for_rows(std::size_t rows, std::size_t work, F&& fn) {
 }
 
 void CpuBackend::assign(const float* x, std::size_t rows, std::size_t columns, std::size_t alike) {
+  if (options_.same_kernels) alike = std::max(alike, kMatvecTokens + 1);
   input_.assign(x, columns, rows, columns, options_.activations, alike);
 }
 

@@ -46,6 +46,9 @@ struct SessionOptions {
   /// Vulkan: called by the constructor while weights are copied to the device, with the bytes done
   /// and the total; what it throws ends the construction.
   std::function<void(std::uint64_t done, std::uint64_t total)> on_upload = {};
+  /// CPU: multiply any number of rows with the kernels for many. Then the same tokens give the same
+  /// bits whatever else is in a step, at some cost in steps of few tokens.
+  bool same_kernels = false;
   /// CPU only: sees the input of every product, as f32, before it is rounded to `activations`.
   ProductObserver observer = {};
 };
@@ -66,7 +69,7 @@ struct SequenceInput {
 /// The same tokens give the same bits whatever the number of threads, however a prompt is cut into
 /// steps and whatever other sequences are in the step, as long as each product uses the same kind
 /// of kernel: those for few rows of a step (up to kMatvecTokens, or Kernels::matvec_q8_tokens,
-/// which may be one), or those for more.
+/// which may be one), or those for more. SessionOptions::same_kernels makes it always the latter.
 class Session {
  public:
   /// Throws Error when options are out of range, the KV type does not fit the model or there is

@@ -51,6 +51,7 @@ inline CpuBackendOptions backend_options(const SessionOptions& options) {
   backend.kv_type = options.kv_type;
   backend.threads = options.threads;
   backend.kernels = options.kernels;
+  backend.same_kernels = options.same_kernels;
   backend.observer = options.observer;
   return backend;
 }
