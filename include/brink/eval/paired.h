@@ -27,7 +27,7 @@ enum class PairedMethod {
   kBootstrap,         ///< graded, independent items: percentiles over resamples of items
   kClusterBootstrap,  ///< graded, clusters: percentiles over resamples of clusters
   kClusterTango,      ///< right/wrong, clusters: the hull of both; see compare_paired()
-  kNoChange,          ///< no item's score changed: Tango's for the effective number of items
+  kWorstCase,         ///< nothing to resample: Tango's, as if each cluster were one item
 };
 
 /// Differences are other - base, in shares (0.01 is a percentage point).
@@ -48,8 +48,8 @@ struct PairedComparison {
   double p = 1;
   /// other / base, with its 95 % interval where it is finite. Nothing where the base's mean is 0.
   std::optional<Estimate> retained;
-  /// What would have been found with 80 % power (alpha 5 %): detectable_difference() for
-  /// independent right/wrong items, else (z_0.975 + z_0.8) standard errors of the difference.
+  /// What would have been found with 80 % power (alpha 5 %): detectable_difference() of the
+  /// effective counts or, from resampled graded scores, (z_0.975 + z_0.8) standard errors.
   std::optional<double> detectable;
   /// Independent items that would tell as much; `items` where items are independent.
   double effective_items = 0;
@@ -60,13 +60,14 @@ struct PairedComparison {
 /// Right/wrong items in clusters: counts are divided by the design effect, the variance of the
 /// difference between clusters over that of independent items (Rao and Scott, Biometrics 48, 1992,
 /// pp. 577-585; at least 1), and the interval is the hull of Tango's for these and of the
-/// percentile bootstrap over clusters, because the bootstrap alone is too narrow where few clusters
-/// have flips.
+/// percentile bootstrap over clusters: the latter alone holds the truth in as little as 86 % of
+/// cases where few clusters have flips (tests/eval/paired_test.cc simulates it).
 ///
-/// Where no score changed at all a bootstrap would give [0, 0]. Scores cannot change by more than
-/// 1, so that Tango's interval for 0 flips holds for graded scores, too; and of clusters, as
-/// nothing is known of how flips cluster, the worst is assumed: that all items of a cluster would
-/// flip together, which makes (sum of sizes)^2 / (sum of squared sizes) effective items.
+/// Where no score changed at all a bootstrap would give [0, 0], and of a single cluster it has
+/// nothing to draw from. Scores cannot change by more than 1, so that a mean change varies no more
+/// than the same mean of flips: Tango's interval holds for graded scores, too. And as nothing is
+/// known of how changes cluster, the worst is assumed, that all items of a cluster change together,
+/// which makes (sum of sizes)^2 / (sum of squared sizes) effective items.
 PairedComparison compare_paired(const PairedScores& scores, const BootstrapOptions& options = {});
 
 /// The difference a - b of two independent estimates, from their intervals (MOVER, "square and

@@ -18,9 +18,9 @@ double normal_quantile(double p);
 double normal_two_sided_p(double z);
 
 /// Wilson's score interval of a proportion `successes` / `trials` (Wilson, JASA 22, 1927, p. 209):
-/// all proportions that a normal test with their own variance does not reject. Within [0, 1], and of
-/// positive width even for 0 of n. Everything, [0, 1], for no trials. Counts may be fractions, for
-/// effective numbers of trials.
+/// all proportions that a normal test with their own variance does not reject. Within [0, 1], and
+/// of positive width even for 0 of n. Everything, [0, 1], for no trials. Counts may be fractions,
+/// for effective numbers of trials.
 Interval wilson_interval(double successes, double trials, double confidence = 0.95);
 
 /// Items that a base model and another one answered, by who was right. Counts may be fractions, for

@@ -11,7 +11,7 @@
 
 namespace brink {
 
-/// Of 95 % confidence.
+/// Of 95 % confidence, unless said otherwise.
 struct Interval {
   double low = 0;
   double high = 0;
@@ -32,6 +32,13 @@ struct BootstrapOptions {
   std::size_t resamples = 10000;
   std::uint64_t seed = 42;
 };
+
+/// For each figure its values over resamples of units with replacement, ascending: what bootstrap()
+/// takes its intervals from.
+std::vector<std::vector<double>> resampled_figures(
+    std::span<const double> rows, std::size_t columns,
+    const std::function<std::vector<double>(std::span<const double> sums)>& figures,
+    const BootstrapOptions& options = {});
 
 /// Figures of all units, and their percentile intervals over resamples of units with replacement:
 /// `rows` holds `columns` values for each unit, and `figures` computes any number of figures from

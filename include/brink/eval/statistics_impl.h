@@ -36,30 +36,41 @@ double quantile(std::span<const float> sorted, double p) {
   return statistics_detail::quantile(sorted, p);
 }
 
+std::vector<std::vector<double>> resampled_figures(
+    std::span<const double> rows, std::size_t columns,
+    const std::function<std::vector<double>(std::span<const double> sums)>& figures,
+    const BootstrapOptions& options) {
+  const std::size_t units = rows.size() / columns;
+  std::vector<double> sums(columns);
+  std::mt19937_64 random(options.seed);
+  std::vector<std::vector<double>> resampled;
+  for (std::size_t r = 0; r < options.resamples; ++r) {
+    std::fill(sums.begin(), sums.end(), 0.0);
+    for (std::size_t i = 0; i < units; ++i) {
+      const std::size_t unit = statistics_detail::draw(random, units);
+      for (std::size_t c = 0; c < columns; ++c) sums[c] += rows[unit * columns + c];
+    }
+    const std::vector<double> values = figures(sums);
+    resampled.resize(values.size());
+    for (std::size_t f = 0; f < values.size(); ++f) resampled[f].push_back(values[f]);
+  }
+  for (std::vector<double>& values : resampled) std::sort(values.begin(), values.end());
+  return resampled;
+}
+
 std::vector<Estimate> bootstrap(
     std::span<const double> rows, std::size_t columns,
     const std::function<std::vector<double>(std::span<const double> sums)>& figures,
     const BootstrapOptions& options) {
   const std::size_t units = rows.size() / columns;
   std::vector<double> sums(columns);
-  const auto add = [&](std::size_t unit) {
-    for (std::size_t c = 0; c < columns; ++c) sums[c] += rows[unit * columns + c];
-  };
-  for (std::size_t unit = 0; unit < units; ++unit) add(unit);
+  for (std::size_t i = 0; i < rows.size(); ++i) sums[i % columns] += rows[i];
   std::vector<Estimate> estimates;
   for (const double value : figures(sums)) estimates.push_back({value});
   if (units < 2 || options.resamples == 0) return estimates;
 
-  std::mt19937_64 random(options.seed);
-  std::vector<std::vector<double>> resampled(estimates.size());
-  for (std::size_t r = 0; r < options.resamples; ++r) {
-    std::fill(sums.begin(), sums.end(), 0.0);
-    for (std::size_t i = 0; i < units; ++i) add(statistics_detail::draw(random, units));
-    const std::vector<double> values = figures(sums);
-    for (std::size_t f = 0; f < values.size(); ++f) resampled[f].push_back(values[f]);
-  }
+  const auto resampled = resampled_figures(rows, columns, figures, options);
   for (std::size_t f = 0; f < estimates.size(); ++f) {
-    std::sort(resampled[f].begin(), resampled[f].end());
     const std::span<const double> sorted(resampled[f]);
     estimates[f].ci = Interval{quantile(sorted, 0.025), quantile(sorted, 0.975)};
   }

@@ -1,0 +1,182 @@
+// Definitions of eval/paired.h.
+#ifndef BRINK_EVAL_PAIRED_IMPL_H_
+#define BRINK_EVAL_PAIRED_IMPL_H_
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "brink/core/error.h"
+#include "brink/eval/paired.h"
+
+namespace brink {
+namespace paired_detail {
+
+// Sums over the items of a cluster, as rows for resampled_figures().
+enum Column : std::size_t { kItems, kBase, kOther, kChange, kColumns };
+
+inline std::vector<double> cluster_sums(const PairedScores& scores) {
+  std::vector<double> rows;
+  std::unordered_map<std::uint64_t, std::size_t> places;
+  for (std::size_t i = 0; i < scores.base.size(); ++i) {
+    const std::size_t next = rows.size() / kColumns;
+    const std::size_t unit =
+        scores.clusters.empty() ? next : places.try_emplace(scores.clusters[i], next).first->second;
+    if (unit == next) rows.resize(rows.size() + kColumns);
+    double* const row = rows.data() + unit * kColumns;
+    row[kItems] += 1;
+    row[kBase] += scores.base[i];
+    row[kOther] += scores.other[i];
+    row[kChange] += scores.other[i] - scores.base[i];
+  }
+  return rows;
+}
+
+// Of the mean change, between clusters: the linearised ("sandwich") estimate of a ratio of sums.
+inline double variance_between(std::span<const double> rows, double change, double items) {
+  const double units = static_cast<double>(rows.size() / kColumns);
+  double squares = 0;
+  for (std::size_t at = 0; at < rows.size(); at += kColumns)
+    squares += std::pow(rows[at + kChange] - rows[at + kItems] * change, 2);
+  return units < 2 ? 0 : units / (units - 1) * squares / (items * items);
+}
+
+// Independent items that tell as much as clusters whose items all change together.
+inline double least_effective_items(std::span<const double> rows) {
+  double items = 0, squares = 0;
+  for (std::size_t at = 0; at < rows.size(); at += kColumns) {
+    items += rows[at + kItems];
+    squares += rows[at + kItems] * rows[at + kItems];
+  }
+  return items * items / squares;
+}
+
+inline Interval hull(const Interval& a, const Interval& b) {
+  return {std::min(a.low, b.low), std::max(a.high, b.high)};
+}
+
+inline Interval middle(std::span<const double> sorted, double share) {
+  return {quantile(sorted, (1 - share) / 2), quantile(sorted, (1 + share) / 2)};
+}
+
+// Intervals and p of resampled units; of at least two.
+inline void set_bootstrap(PairedComparison& result, std::span<const double> rows,
+                          const BootstrapOptions& options) {
+  const auto resampled = resampled_figures(
+      rows, kColumns,
+      [](std::span<const double> sums) {
+        return std::vector{sums[kChange] / sums[kItems], sums[kOther] / sums[kBase]};
+      },
+      options);
+  const double change = result.difference.value;
+  result.difference.ci = middle(resampled[0], 0.95);
+  result.difference90 = middle(resampled[0], 0.90);
+  // Sums of equal scores in another order differ in their last bits.
+  const double far = std::abs(change) - 1e-12;
+  const auto beyond = std::ranges::count_if(
+      resampled[0], [&](double value) { return std::abs(value - change) >= far; });
+  result.p = static_cast<double>(beyond + 1) / static_cast<double>(options.resamples + 1);
+  // A resample without a right answer of the base has no ratio.
+  if (result.retained && std::ranges::all_of(resampled[1], [](double r) { return r < 1e300; }))
+    result.retained->ci = middle(resampled[1], 0.95);
+}
+
+// Intervals and detectable difference of as many independent items with the same shares.
+inline void set_effective(PairedComparison& result, const PairedCounts& counts, double items) {
+  const PairedCounts scaled = counts.scaled(items / counts.items());
+  result.effective_items = items;
+  result.difference.ci = tango_interval(scaled, 0.95);
+  result.difference90 = tango_interval(scaled, 0.90);
+  if (result.retained) {
+    const Interval ratio = *paired_ratio(scaled).value().ci;
+    if (std::isfinite(ratio.high)) result.retained->ci = ratio;
+  }
+  result.detectable =
+      detectable_difference(static_cast<std::size_t>(items + 1e-9),
+                            static_cast<std::size_t>(std::ceil(scaled.discordant() - 1e-9)));
+}
+
+}  // namespace paired_detail
+
+PairedComparison compare_paired(const PairedScores& scores, const BootstrapOptions& options) {
+  using namespace paired_detail;
+  const std::size_t items = scores.base.size();
+  if (items == 0 || scores.other.size() != items ||
+      !(scores.clusters.empty() || scores.clusters.size() == items))
+    throw Error("paired scores must be of the same items, one at least");
+  PairedComparison result;
+  PairedCounts counts;
+  for (std::size_t i = 0; i < items; ++i) {
+    const double base = scores.base[i], other = scores.other[i];
+    if (!(base >= 0 && base <= 1 && other >= 0 && other <= 1))
+      throw Error("the scores of item " + std::to_string(i) + " are not in [0, 1]");
+    result.graded |= (base != 0 && base != 1) || (other != 0 && other != 1);
+    if (other < base) ++result.lost;
+    if (other > base) ++result.gained;
+    counts.both_right += std::min(base, other);
+    counts.both_wrong += 1 - std::max(base, other);
+    counts.lost += std::max(0.0, base - other);
+    counts.gained += std::max(0.0, other - base);
+  }
+
+  const std::vector<double> rows = cluster_sums(scores);
+  const double n = static_cast<double>(items);
+  double change = 0;
+  std::vector<std::int64_t> changes;  // of each cluster, where items are right or wrong
+  for (std::size_t at = 0; at < rows.size(); at += kColumns) {
+    result.base += rows[at + kBase] / n;
+    result.other += rows[at + kOther] / n;
+    change += rows[at + kChange] / n;
+    changes.push_back(std::llround(rows[at + kChange]));
+  }
+  result.items = items;
+  result.clusters = rows.size() / kColumns;
+  const bool clustered = result.clusters < items;
+  result.effective_items = n;
+  result.difference.value = change;
+  if (result.base > 0) result.retained = Estimate{result.other / result.base};
+
+  const double variance = variance_between(rows, change, n);
+  if (result.lost + result.gained == 0 || (result.clusters < 2 && (clustered || result.graded))) {
+    result.method = PairedMethod::kWorstCase;
+    set_effective(result, counts, least_effective_items(rows));
+  } else if (result.graded) {
+    result.method = clustered ? PairedMethod::kClusterBootstrap : PairedMethod::kBootstrap;
+    set_bootstrap(result, rows, options);
+    result.detectable = (normal_quantile(0.975) + normal_quantile(0.8)) * std::sqrt(variance);
+  } else if (clustered) {
+    result.method = PairedMethod::kClusterTango;
+    set_bootstrap(result, rows, options);
+    const PairedComparison resampled = result;
+    const double independent = (counts.discordant() - n * change * change) / (n * n);
+    set_effective(result, counts,
+                  n / (independent > 0 ? std::max(1.0, variance / independent) : 1));
+    result.difference.ci = hull(*result.difference.ci, *resampled.difference.ci);
+    result.difference90 = hull(result.difference90, resampled.difference90);
+    if (result.retained && result.retained->ci && resampled.retained->ci)
+      result.retained->ci = hull(*result.retained->ci, *resampled.retained->ci);
+    result.p = cluster_sign_flip_p(changes);
+  } else {
+    set_effective(result, counts, n);
+    result.p = mcnemar_p(result.lost, result.gained);
+  }
+  return result;
+}
+
+Contrast contrast(const Estimate& a, const Estimate& b) {
+  Contrast result;
+  const double difference = a.value - b.value;
+  const double below = std::hypot(a.value - a.ci->low, b.ci->high - b.value);
+  const double above = std::hypot(a.ci->high - a.value, b.value - b.ci->low);
+  result.difference = {difference, Interval{difference - below, difference + above}};
+  const double towards_zero = difference > 0 ? below : above;
+  if (difference != 0)
+    result.p = normal_two_sided_p(normal_quantile(0.975) * difference / towards_zero);
+  return result;
+}
+
+}  // namespace brink
+
+#endif  // BRINK_EVAL_PAIRED_IMPL_H_
