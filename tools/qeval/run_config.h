@@ -1,0 +1,21 @@
+// What a measurement of a model is, for the store.
+#ifndef BRINK_TOOLS_QEVAL_RUN_CONFIG_H_
+#define BRINK_TOOLS_QEVAL_RUN_CONFIG_H_
+
+#include <string>
+
+#include "brink/model/model.h"
+#include "brink/model/session.h"
+#include "tools/qeval/store.h"
+
+namespace brink::tools {
+
+/// The fields that say what model runs and how; the caller fills in `data`, `data_hash`,
+/// `base_hash` and `options`. `model_hash`: fingerprint of the model, which takes reading all of it
+/// once; computed here when empty.
+RunConfig describe(const std::string& kind, const Model& model, const SessionOptions& session,
+                   const std::string& model_hash = "");
+
+}  // namespace brink::tools
+
+#endif  // BRINK_TOOLS_QEVAL_RUN_CONFIG_H_
