@@ -20,6 +20,13 @@ void add_text_options(CLI::App& app, TextOptions& options) {
   app.add_flag("--json", options.json, "Print JSON");
 }
 
+void add_store(CLI::App& app, std::string& store) {
+  app.add_option("--store", store,
+                 "SQLite file to keep results in, window by window: a run that was interrupted\n"
+                 "goes on, one that is there is not repeated")
+      ->option_text("FILE");
+}
+
 void add_models(CLI::App& app, std::vector<std::string>& models) {
   app.add_option("-m,--model", models, "GGUF file to measure; may be repeated")
       ->required()
@@ -48,6 +55,7 @@ int main(int argc, char** argv) {
       "across tokenizers");
   add_models(*perplexity_app, perplexity_options.models);
   add_text_options(*perplexity_app, perplexity_options.text);
+  add_store(*perplexity_app, perplexity_options.text.store);
   add_engine_options(*perplexity_app, perplexity_options.text.engine);
 
   DivergenceOptions divergence_options;
@@ -69,6 +77,7 @@ int main(int argc, char** argv) {
       ->option_text("FOLDER");
   divergence_app->add_flag("--delete-cache", divergence_options.delete_cache,
                            "Delete this base's logits at the end");
+  add_store(*divergence_app, divergence_options.text.store);
   add_engine_options(*divergence_app, divergence_options.text.engine);
 
   ImportanceOptions importance_options;

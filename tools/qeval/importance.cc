@@ -1,6 +1,7 @@
 // qeval importance.
 #include "brink/eval/importance.h"
 
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <string>
@@ -30,10 +31,14 @@ int importance(const ImportanceOptions& options) {
   const std::string text = read_text(options.text.text);
   const Model model = Model::open(options.model);
   const TokenWindows windows = windows_of(model, text, options.text);
-  Run run("importance", windows);
+  WindowProgress progress("importance", windows);
+  progress.on_window()(0);
+  const auto start = std::chrono::steady_clock::now();
   ImportanceMatrix matrix =
-      measure_importance(model, windows, options.text.session(), run.on_window());
-  run.finish();
+      measure_importance(model, windows, options.text.session(), progress.on_window());
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  const double rate = static_cast<double>(windows.size() * windows.context()) / seconds.count();
+  progress.finish();
   matrix.datasets = {options.text.text};
   matrix.write(options.output);
   const std::size_t tensors = matrix.names().size(), unseen = partial(matrix);
@@ -45,12 +50,12 @@ int importance(const ImportanceOptions& options) {
                          {"windows", windows.size()},
                          {"tensors", tensors},
                          {"tensors_with_unseen_experts", unseen},
-                         {"tokens_per_second", run.tokens_per_second()}};
+                         {"tokens_per_second", rate}};
     std::fputs(to_text(report, 1).c_str(), stdout);
     return 0;
   }
   std::printf("%s: %zu tensors, %zu windows of %zu tokens, %.1f tokens/s\n", options.output.c_str(),
-              tensors, windows.size(), windows.context(), run.tokens_per_second());
+              tensors, windows.size(), windows.context(), rate);
   if (unseen > 0)
     std::printf("%zu tensors have experts that no token was sent to: use a longer text\n", unseen);
   return 0;

@@ -18,6 +18,7 @@ struct TextOptions {
   std::size_t most_windows = 0;  // 0: all
   std::size_t batch = 512;
   EngineOptions engine;
+  std::string store;  // SQLite file, empty: none
   bool json = false;
 
   SessionOptions session() const {

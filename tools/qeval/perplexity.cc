@@ -1,52 +1,44 @@
 // qeval perplexity.
-#include "brink/eval/perplexity.h"
-
 #include <cstdio>
-#include <filesystem>
+#include <optional>
 #include <string>
 
+#include "brink/core/fingerprint.h"
 #include "tools/qeval/options.h"
 #include "tools/qeval/report.h"
+#include "tools/qeval/text_run.h"
 #include "tools/support/table.h"
 #include "tools/support/text_file.h"
 
 namespace brink::tools {
-namespace {
-
-std::string file_name(const std::string& path) {
-  return printable(std::filesystem::path(path).filename().string(), 40);
-}
-
-}  // namespace
 
 int perplexity(const PerplexityOptions& options) {
   const std::string text = read_text(options.text.text);
+  std::optional<Store> store;
+  if (!options.text.store.empty()) store.emplace(options.text.store);
   Json report = Json::array();
   Table table({"model", "weights", "activations", "kv", ">windows", ">tokens", ">perplexity [95 %]",
                ">+-", ">bits/byte [95 %]", ">tokens/s"});
   for (const std::string& path : options.models) {
     const Model model = Model::open(path);
     const TokenWindows windows = windows_of(model, text, options.text);
-    Session session(model, window_options(options.text.session(), windows));
-    Json row = row_of(model, session);
-    Run run(file_name(path), windows);
-    const Perplexity result = measure_perplexity(session, windows, run.on_window());
-    run.finish();
-    row["text"] = options.text.text;
-    row["context"] = windows.context();
-    row["windows"] = result.windows;
-    row["tokens"] = result.tokens;
-    set(row, "perplexity", result.perplexity);
-    row["perplexity.stderr"] = result.standard_error;
-    set(row, "nll", result.nll);
-    if (result.bits_per_byte) set(row, "bits_per_byte", *result.bits_per_byte);
-    row["tokens_per_second"] = run.tokens_per_second();
-    table.add({file_name(path), row["weights"], row["activations"], row["kv"],
+    WindowProgress progress(file_name(path), windows);
+    const PerplexityRun run = run_perplexity({.model = model,
+                                              .windows = windows,
+                                              .session = options.text.session(),
+                                              .text = options.text.text,
+                                              .text_hash = fingerprint(text),
+                                              .model_hash = {},
+                                              .store = store ? &*store : nullptr,
+                                              .on_window = progress.on_window()});
+    progress.finish();
+    const Perplexity& result = run.figures;
+    table.add({file_name(path), run.row["weights"], run.row["activations"], run.row["kv"],
                std::to_string(result.windows), std::to_string(result.tokens),
                text_of(result.perplexity, 4), fixed(result.standard_error, 4),
                result.bits_per_byte ? text_of(*result.bits_per_byte, 4) : "n/a",
-               fixed(run.tokens_per_second(), 1)});
-    report.push_back(std::move(row));
+               fixed(run.row["tokens_per_second"], 1)});
+    report.push_back(run.row);
   }
   std::fputs((options.text.json ? to_text(report, 1) : table.text()).c_str(), stdout);
   return 0;

@@ -1,6 +1,7 @@
 #include "tools/qeval/report.h"
 
 #include <cstdio>
+#include <filesystem>
 
 #include "tools/support/table.h"
 #include "tools/support/type_name.h"
@@ -20,13 +21,13 @@ std::string text_of(const Estimate& estimate, int decimals) {
   return text;
 }
 
-Json row_of(const Model& model, const Session& session) {
+Json row_of(const Model& model, const SessionOptions& session, const std::string& backend) {
   return {{"model", model.gguf().path()},
           {"weights", type_name(model.gguf())},
-          {"activations", name_of(session.options().activations)},
-          {"kv", name_of(session.options().kv_type)},
+          {"activations", name_of(session.activations)},
+          {"kv", name_of(session.kv_type)},
           {"bytes", model.gguf().file_bytes()},
-          {"backend", session.backend_name()}};
+          {"backend", backend}};
 }
 
 TokenWindows windows_of(const Model& model, const std::string& text, const TextOptions& options) {
@@ -39,23 +40,23 @@ TokenWindows windows_of(const Model& model, const std::string& text, const TextO
   }
 }
 
-Run::Run(const std::string& label, const TokenWindows& windows)
-    : windows_(windows.size()),
-      context_(windows.context()),
-      progress_(label, windows.size(), {.delay_s = 0.5}),
-      start_(std::chrono::steady_clock::now()) {}
-
-std::function<void(std::size_t)> Run::on_window() {
-  return [this](std::size_t windows) { progress_.set(windows); };
+std::string file_name(const std::string& path) {
+  return printable(std::filesystem::path(path).filename().string(), 40);
 }
 
-void Run::finish() {
-  seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  progress_.finish();
+std::function<void(std::size_t)> WindowProgress::on_window() {
+  return [this](std::size_t windows) {
+    if (!progress_) {
+      found_ = windows;
+      if (found_ > 0) label_ += " (" + std::to_string(found_) + " windows there)";
+      progress_.emplace(label_, windows_ - found_, ProgressOptions{.delay_s = 0.5});
+    }
+    progress_->set(windows - found_);
+  };
 }
 
-double Run::tokens_per_second() const {
-  return static_cast<double>((windows_ - found_) * context_) / seconds_;
+void WindowProgress::finish() {
+  if (progress_) progress_->finish();
 }
 
 }  // namespace brink::tools

@@ -3,10 +3,11 @@
 #ifndef BRINK_TOOLS_QEVAL_REPORT_H_
 #define BRINK_TOOLS_QEVAL_REPORT_H_
 
-#include <chrono>
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "brink/core/progress.h"
 #include "brink/eval/statistics.h"
@@ -22,30 +23,29 @@ void set(Json& row, const std::string& key, const Estimate& estimate);
 std::string text_of(const Estimate& estimate, int decimals);
 
 /// The columns that every row begins with: what was quantized.
-Json row_of(const Model& model, const Session& session);
+Json row_of(const Model& model, const SessionOptions& session, const std::string& backend);
 
 /// Windows of the text, as this model reads it.
 TokenWindows windows_of(const Model& model, const std::string& text, const TextOptions& options);
 
-/// Progress and speed of one run over the windows of a text.
-class Run {
- public:
-  Run(const std::string& label, const TokenWindows& windows);
+/// The last part of a path, fit for a terminal.
+std::string file_name(const std::string& path);
 
-  /// To be told how many windows are done.
+/// Progress of one run over the windows of a text.
+class WindowProgress {
+ public:
+  WindowProgress(std::string label, const TokenWindows& windows)
+      : label_(std::move(label)), windows_(windows.size()) {}
+
+  /// To be told how many windows are done; the first time those that need not be run, and then
+  /// time counts.
   std::function<void(std::size_t)> on_window();
-  /// Ends the progress display.
   void finish();
-  /// Of what was done between making this and finish(); the first `found` windows do not count.
-  double tokens_per_second() const;
-  void found(std::size_t windows) { found_ = windows; }
 
  private:
-  const std::size_t windows_, context_;
-  std::size_t found_ = 0;
-  Progress progress_;
-  const std::chrono::steady_clock::time_point start_;
-  double seconds_ = 0;
+  std::string label_;
+  std::size_t windows_, found_ = 0;
+  std::optional<Progress> progress_;
 };
 
 }  // namespace brink::tools

@@ -3,7 +3,9 @@
 #define BRINK_EVAL_DIVERGENCE_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "brink/eval/base_logits.h"
@@ -18,6 +20,19 @@ struct Quantile {
   double value = 0;
 };
 
+/// What is kept of scored tokens: 21 bytes each.
+struct TokenDivergences {
+  std::vector<double> nll;             ///< -ln p of the token that came
+  std::vector<double> base_nll;        ///< the same by the base
+  std::vector<float> kl;               ///< D(base || model), nats
+  std::vector<std::uint8_t> same_top;  ///< 1 where both find the same token most probable
+
+  void reserve(std::size_t tokens);
+  void resize(std::size_t tokens);
+  std::size_t size() const { return nll.size(); }
+  void append(const TokenDivergences& more);
+};
+
 /// Figures over all scored tokens of a text; intervals from resampling windows.
 struct Divergence {
   std::size_t windows = 0;
@@ -30,7 +45,9 @@ struct Divergence {
   double kl_max = 0;
   std::vector<double> kl_windows;  ///< sum over the tokens of each window, to pair models by
 
-  Estimate perplexity;       ///< of the model
+  Estimate perplexity;  ///< of the model
+  /// Of the model, as in Perplexity.
+  std::optional<Estimate> bits_per_byte;
   Estimate base_perplexity;  ///< of the base
   /// ln(perplexity / base perplexity): the mean over tokens of the difference of -ln p.
   Estimate ln_ratio;
@@ -46,6 +63,17 @@ struct Divergence {
   Estimate shift_rms;
   std::vector<Quantile> shift_quantiles;  ///< 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, ..., 0.999
 };
+
+/// Told of windows as they are done: the first of them, and all their scored tokens.
+using OnComparedWindows = std::function<void(std::size_t first, const TokenDivergences& tokens)>;
+
+/// Runs the base's windows from `begin` on through a session. Throws Error when the vocabularies
+/// differ, a logit is not finite or the base's file is damaged.
+void compare_windows(const BaseLogits& base, Session& session, std::size_t begin,
+                     const OnComparedWindows& on_windows);
+
+/// The figures of all scored tokens, in order. Takes 4 bytes a token beside them.
+Divergence summarize_divergence(const TokenWindows& windows, const TokenDivergences& tokens);
 
 /// Runs the base's windows through a session. Keeps 21 bytes a scored token. `on_window`:
 /// windows done so far. Throws Error when the vocabularies differ, a logit is not finite or the

@@ -28,6 +28,13 @@ struct Perplexity {
   std::optional<Estimate> bits_per_byte;
 };
 
+/// Told of windows as they are done: the first of them, and -ln p of all their scored tokens.
+using OnScoredWindows = std::function<void(std::size_t first, std::span<const double> nll)>;
+
+/// Feeds the windows from `begin` on to a session. Throws Error when a logit is not finite.
+void score_windows(Session& session, const TokenWindows& windows, std::size_t begin,
+                   const OnScoredWindows& on_windows);
+
 /// The figures of -ln p of all scored tokens, in order.
 Perplexity summarize_perplexity(const TokenWindows& windows, std::span<const double> nll);
 

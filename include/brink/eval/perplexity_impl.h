@@ -45,20 +45,38 @@ Perplexity summarize_perplexity(const TokenWindows& windows, std::span<const dou
   return result;
 }
 
-Perplexity measure_perplexity(Session& session, const TokenWindows& windows,
-                              const std::function<void(std::size_t)>& on_window) {
+void score_windows(Session& session, const TokenWindows& windows, std::size_t begin,
+                   const OnScoredWindows& on_windows) {
   RowScorer scorer(session, windows);
-  std::vector<double> nll(windows.scored());
+  const std::size_t each = windows.scored_per_window();
+  std::vector<double> nll;
+  std::size_t told = begin;
   run_windows(
-      session, windows, 0, windows.size(),
+      session, windows, begin, windows.size(),
       [&](std::size_t first, std::span<const float> logits) {
+        const std::size_t rows = logits.size() / scorer.vocabulary();
+        nll.resize(first + rows - told * each);
         scorer.run(first, logits,
                    [&](std::size_t index, std::span<const float>, const TokenScore& score) {
-                     nll[index] = score.nll;
+                     nll[index - told * each] = score.nll;
                    });
       },
-      on_window);
-  return summarize_perplexity(windows, nll);
+      [&](std::size_t done) {
+        on_windows(told, nll);
+        told = begin + done;
+        nll.clear();
+      });
+}
+
+Perplexity measure_perplexity(Session& session, const TokenWindows& windows,
+                              const std::function<void(std::size_t)>& on_window) {
+  std::vector<double> all;
+  all.reserve(windows.scored());
+  score_windows(session, windows, 0, [&](std::size_t, std::span<const double> nll) {
+    all.insert(all.end(), nll.begin(), nll.end());
+    if (on_window) on_window(all.size() / windows.scored_per_window());
+  });
+  return summarize_perplexity(windows, all);
 }
 
 Perplexity measure_perplexity(const Model& model, const TokenWindows& windows,

@@ -1,0 +1,208 @@
+// qeval --store: measurements that are killed at random moments go on and say the same to the last
+// bit; what is there is not run again; what is no store is named.
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "tests/support/reference_data.h"
+#include "tests/tools/tool_fixture.h"
+#include "tools/qeval/store.h"
+
+namespace brink::testing {
+namespace {
+
+using tools::Store;
+using tools::StoredRun;
+
+class QevalStoreTest : public ToolTest {
+ protected:
+  void SetUp() override { BRINK_REQUIRE_REFERENCE_DATA(); }
+
+  static std::string model(const std::string& type) {
+    return reference_data("quantized/micro-llama-" + type + ".gguf");
+  }
+  static std::string text() { return reference_data("text/shakespeare-60k.txt"); }
+  std::string store() const { return path("results.sqlite"); }
+
+  // Runs qeval for at most so long, then kills it; whether it ended by itself.
+  bool run_and_kill(std::vector<std::string> arguments, std::chrono::microseconds after) {
+    arguments.insert(arguments.begin(), "qeval");
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const int out = ::open(path("killed").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+      ::dup2(out, STDOUT_FILENO);
+      ::dup2(out, STDERR_FILENO);
+      ::execv(BRINK_BINARY_DIR "/bin/qeval", argv.data());
+      ::_exit(127);
+    }
+    const auto end = std::chrono::steady_clock::now() + after;
+    int status = 0;
+    while (::waitpid(child, &status, WNOHANG) == 0) {
+      if (std::chrono::steady_clock::now() < end) {
+        std::this_thread::sleep_for(std::chrono::microseconds(500));
+        continue;
+      }
+      ::kill(child, SIGKILL);
+      ::waitpid(child, &status, 0);
+      break;
+    }
+    if (WIFEXITED(status)) {
+      EXPECT_EQ(WEXITSTATUS(status), 0) << read_file(path("killed"));
+    }
+    return WIFEXITED(status);
+  }
+
+  // Kills a measurement again and again; how often a part of its windows was there afterwards. Its
+  // last run is left to end.
+  std::size_t kill_until_done(const std::vector<std::string>& arguments) {
+    std::mt19937 random(11);
+    std::set<std::size_t> parts;
+    // Longer every time, so that it ends on a slow machine too.
+    for (int i = 1;
+         !run_and_kill(arguments, std::chrono::microseconds(20000 + random() % 40000 + 2000u * i));
+         ++i) {
+      if (!std::filesystem::exists(store())) continue;
+      const Store store(this->store());
+      for (const StoredRun& run : store.runs()) {
+        const std::vector<tools::Item> items = store.items(run.id);
+        for (std::size_t w = 0; w < items.size(); ++w)
+          EXPECT_EQ(items[w].index, static_cast<std::int64_t>(w));
+        if (!items.empty() && !run.finished) parts.insert(items.size());
+      }
+    }
+    return parts.size();
+  }
+
+  static Json without_rate(Json report) {
+    for (Json& row : report) row.erase("tokens_per_second");
+    return report;
+  }
+
+  static std::string joined(const std::vector<std::string>& arguments) {
+    std::string text = "qeval";
+    for (const std::string& argument : arguments) text += " '" + argument + "'";
+    return text;
+  }
+};
+
+TEST_F(QevalStoreTest, AKilledPerplexityGoesOn) {
+  std::vector<std::string> arguments = {"perplexity", "-m", model("Q4_0"), "-f", text(), "-c",
+                                        "32",         "-b", "96",          "-t", "1",    "--json"};
+  const Json expected = Json::parse(run(joined(arguments)).out);
+  arguments.insert(arguments.end(), {"--store", store()});
+  EXPECT_GE(kill_until_done(arguments), 1u);
+  EXPECT_EQ(without_rate(Json::parse(read_file(path("killed")))), without_rate(expected));
+  // What is there is said again, speed included, with other threads and paths too.
+  std::filesystem::copy_file(model("Q4_0"), path("other.gguf"));
+  arguments[2] = path("other.gguf");
+  arguments[10] = "2";
+  Json again = Json::parse(run(joined(arguments)).out);
+  EXPECT_EQ(again[0]["model"], path("other.gguf"));
+  again[0]["model"] = model("Q4_0");
+  EXPECT_EQ(again, Json::parse(read_file(path("killed"))));
+  const Store store(this->store(), Store::Access::kRead);
+  ASSERT_EQ(store.runs().size(), 1u);
+  EXPECT_EQ(store.runs()[0].items, expected[0]["windows"]);
+  EXPECT_EQ(without_rate({Json::parse(store.runs()[0].summary)}), without_rate(expected));
+  EXPECT_EQ(store.runs()[0].config.weights, "Q4_0");
+  EXPECT_GT(store.runs()[0].config.bits_per_weight, 4.5);
+  // A window's sums are those of its tokens.
+  double nll = 0, tokens = 0, bytes = 0;
+  for (const tools::Item& item : store.items(1)) {
+    const Json details = Json::parse(item.details);
+    nll += details["nll"].get<double>();
+    tokens += details["tokens"].get<double>();
+    bytes += details["bytes"].get<double>();
+    EXPECT_DOUBLE_EQ(item.score, details["nll"].get<double>() / details["tokens"].get<double>());
+  }
+  EXPECT_NEAR(nll / tokens, expected[0]["nll"].get<double>(), 1e-12);
+  EXPECT_NEAR(nll / std::log(2.0) / bytes, expected[0]["bits_per_byte"].get<double>(), 1e-12);
+}
+
+TEST_F(QevalStoreTest, AKilledDivergenceGoesOn) {
+  std::vector<std::string> arguments = {
+      "divergence", "--base", model("f32"), "-m",        model("Q4_0"), "-f",
+      text(),       "-c",     "32",         "--windows", "700",         "-b",
+      "96",         "-t",     "1",          "--json",    "--cache-dir", path("cache")};
+  const Json expected = Json::parse(run(joined(arguments) + " --delete-cache").out);
+  arguments.insert(arguments.end(), {"--store", store()});
+  EXPECT_GE(kill_until_done(arguments), 1u);
+  const std::string printed = read_file(path("killed"));
+  const Json report = Json::parse(printed.substr(printed.find('[')));
+  EXPECT_EQ(without_rate(report), without_rate(expected));
+  // With everything there the base's logits are not needed any more.
+  std::filesystem::remove_all(path("cache"));
+  const ToolResult again = run(joined(arguments));
+  EXPECT_EQ(Json::parse(again.out), report);
+  EXPECT_TRUE(again.err.empty()) << again.err;
+  const Store store(this->store(), Store::Access::kRead);
+  ASSERT_EQ(store.runs().size(), 1u);
+  double kl = 0, tokens = 0, same = 0;
+  for (const tools::Item& item : store.items(1)) {
+    const Json details = Json::parse(item.details);
+    kl += details["kl"].get<double>();
+    tokens += details["tokens"].get<double>();
+    same += details["same_top"].get<double>();
+  }
+  EXPECT_NEAR(kl / tokens, expected[0]["kl.mean"].get<double>(), 1e-12);
+  EXPECT_DOUBLE_EQ(same / tokens, expected[0]["same_top"].get<double>());
+}
+
+TEST_F(QevalStoreTest, OtherSettingsAreOtherRuns) {
+  const std::string command = "qeval perplexity -m '" + model("Q4_0") + "' -f '" + text() +
+                              "' --store '" + store() + "' --json";
+  const std::string other_text = write("text", read_file(text()) + "more");
+  const std::vector<std::string> variants = {"-c 64 --windows 4",
+                                             "-c 64 --windows 5",
+                                             "-c 32 --windows 4",
+                                             "-c 64 --windows 4 --activations f32",
+                                             "-c 64 --windows 4 --kv-type f32",
+                                             "-c 64 --windows 4 -f '" + other_text + "'",
+                                             "-c 64 --windows 4 -m '" + model("Q8_0") + "'"};
+  for (std::size_t i = 0; i < variants.size(); ++i) {
+    std::string line = command;
+    if (variants[i].find(" -f ") != std::string::npos)
+      line = "qeval perplexity -m '" + model("Q4_0") + "' --store '" + store() + "' --json";
+    const ToolResult result = run(line + " " + variants[i]);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    // The last one measures both models, one of which is there.
+    EXPECT_EQ(Store(store()).runs().size(), i + 1) << variants[i];
+  }
+}
+
+TEST_F(QevalStoreTest, WhatIsNoStoreIsNamed) {
+  const std::string command =
+      "qeval perplexity -m '" + model("Q4_0") + "' -f '" + text() + "' -c 64 --windows 4 --store ";
+  const std::string no_store = write("no-store", std::string(4096, 'x'));
+  for (const std::string& file : {no_store, std::string("/none/x"), path("")}) {
+    const ToolResult result = run(command + "'" + file + "'");
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_TRUE(result.is_one_error_of("qeval")) << result.err;
+    EXPECT_NE(result.err.find(file), std::string::npos) << result.err;
+  }
+  // A full disk: what fits stays, and is gone on from.
+  const std::string long_command = "qeval perplexity -m '" + model("Q4_0") + "' -f '" + text() +
+                                   "' -c 32 -b 32 --json --store '" + store() + "'";
+  const ToolResult full = run(long_command, "trap '' XFSZ; ulimit -f 300;");
+  EXPECT_EQ(full.exit_code, 1);
+  EXPECT_NE(full.err.find("qeval: " + store() + ": cannot be"), std::string::npos) << full.err;
+  ASSERT_EQ(Store(store()).runs().size(), 1u);
+  EXPECT_GT(Store(store()).runs()[0].items, 3u);
+  const ToolResult resumed = run(long_command);
+  const ToolResult whole =
+      run("qeval perplexity -m '" + model("Q4_0") + "' -f '" + text() + "' -c 32 -b 32 --json");
+  EXPECT_EQ(without_rate(Json::parse(resumed.out)), without_rate(Json::parse(whole.out)));
+}
+
+}  // namespace
+}  // namespace brink::testing
