@@ -70,6 +70,10 @@ TEST(PairedTest, RightAndWrongInClusters) {
                             std::max(a[1].get<double>(), b[1].get<double>())};
     };
     const nlohmann::json& bootstrap = (*row)["bootstrap"];
+    const Items items = reference_items(name, &row);
+    const nlohmann::json& mean = (*row)["mean"];
+    expect_interval(*mean_score(items.other, items.clusters).ci,
+                    hull(mean["wilson"], mean["bootstrap"]), 1e-9, name);
     expect_interval(*result.difference.ci, hull(bootstrap["ci"], (*row)["tango"]), 1e-9, name);
     expect_interval(result.difference90, hull(bootstrap["ci90"], (*row)["tango90"]), 1e-9, name);
     expect_interval(*result.retained->ci, hull(bootstrap["retained_ci"], (*row)["ratio"]), 1e-8,
@@ -128,6 +132,29 @@ TEST(PairedTest, WithoutAnyChangeIntervalsKeepTheirWidth) {
   EXPECT_LT(single.difference.ci->low, -0.8);
   EXPECT_GT(single.difference.ci->high, 0.5);
   EXPECT_EQ(single.p, 1.0);
+}
+
+TEST(PairedTest, MeanScores) {
+  const std::vector<double> right_and_wrong = {1, 0, 1, 1}, graded = {0.5, 0.25, 1, 0},
+                            equal = {1, 1, 1, 1};
+  const std::vector<std::uint64_t> pairs = {1, 1, 2, 2};
+  EXPECT_EQ(mean_score(right_and_wrong).value, 0.75);
+  EXPECT_EQ(mean_score(right_and_wrong).ci->low, wilson_interval(3, 4).low);
+  // Of the bootstrap of 4 units, by its definition on other code.
+  const std::vector<double> rows = {0.5, 1, 0.25, 1, 1, 1, 0, 1};
+  const auto mean = [](std::span<const double> sums) { return std::vector{sums[0] / sums[1]}; };
+  EXPECT_EQ(mean_score(graded).ci->high, bootstrap(rows, 2, mean)[0].ci->high);
+  EXPECT_EQ(mean_score(equal, pairs).ci->low, wilson_interval(2, 2).low);
+  EXPECT_THROW(mean_score({}), Error);
+}
+
+TEST(PairedTest, MeanOfIndependentEstimates) {
+  const std::vector<Estimate> estimates = {{0.2, Interval{0.17, 0.23}},
+                                           {0.6, Interval{0.52, 0.64}}};
+  const Estimate mean = mean_of(estimates);
+  EXPECT_DOUBLE_EQ(mean.value, 0.4);
+  EXPECT_NEAR(mean.ci->low, 0.4 - std::sqrt(0.03 * 0.03 + 0.08 * 0.08) / 2, 1e-15);
+  EXPECT_NEAR(mean.ci->high, 0.4 + 0.05 / 2, 1e-15);
 }
 
 TEST(PairedTest, NothingIsRetainedOfNothing) {

@@ -188,7 +188,8 @@ TEST(ProportionsTest, DetectableDifference) {
     const auto found =
         detectable_difference(row["items"], row["flips"], row["power"], row["alpha"]);
     ASSERT_EQ(found.has_value(), !row["difference"].is_null()) << row;
-    if (found) EXPECT_NEAR(*found, row["difference"].get<double>(), 1.1e-6) << row;
+    if (!found) continue;
+    EXPECT_NEAR(*found, row["difference"].get<double>(), 1.1e-6) << row;
   }
 }
 

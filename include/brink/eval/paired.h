@@ -70,6 +70,16 @@ struct PairedComparison {
 /// which makes (sum of sizes)^2 / (sum of squared sizes) effective items.
 PairedComparison compare_paired(const PairedScores& scores, const BootstrapOptions& options = {});
 
+/// The mean of scores in [0, 1], of at least one item, with its 95 % interval: Wilson's for right
+/// and wrong answers, the percentile bootstrap for graded ones. `clusters` as above: their design
+/// effect and worst case are those of compare_paired().
+Estimate mean_score(std::span<const double> scores, std::span<const std::uint64_t> clusters = {},
+                    const BootstrapOptions& options = {});
+
+/// The mean of independent estimates with intervals of 95 %, such as one for each task, and its
+/// interval (MOVER, as contrast() has it). At least one.
+Estimate mean_of(std::span<const Estimate> estimates);
+
 /// The difference a - b of two independent estimates, from their intervals (MOVER, "square and
 /// add": Newcombe, Statistics in Medicine 17, 1998, pp. 873-890; Zou and Donner, 27, 2008, pp.
 /// 1693-1702), which may lie askew: to know whether one skill falls further than another, a and b

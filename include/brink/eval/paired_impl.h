@@ -17,6 +17,17 @@ namespace paired_detail {
 // Sums over the items of a cluster, as rows for resampled_figures().
 enum Column : std::size_t { kItems, kBase, kOther, kChange, kColumns };
 
+inline void check(const PairedScores& scores) {
+  const std::size_t items = scores.base.size();
+  if (items == 0 || scores.other.size() != items ||
+      !(scores.clusters.empty() || scores.clusters.size() == items))
+    throw Error("scores must be of the same items, one at least");
+  const auto within = [](double score) { return score >= 0 && score <= 1; };
+  for (std::size_t i = 0; i < items; ++i)
+    if (!within(scores.base[i]) || !within(scores.other[i]))
+      throw Error("the scores of item " + std::to_string(i) + " are not in [0, 1]");
+}
+
 inline std::vector<double> cluster_sums(const PairedScores& scores) {
   std::vector<double> rows;
   std::unordered_map<std::uint64_t, std::size_t> places;
@@ -102,16 +113,12 @@ inline void set_effective(PairedComparison& result, const PairedCounts& counts, 
 
 PairedComparison compare_paired(const PairedScores& scores, const BootstrapOptions& options) {
   using namespace paired_detail;
+  check(scores);
   const std::size_t items = scores.base.size();
-  if (items == 0 || scores.other.size() != items ||
-      !(scores.clusters.empty() || scores.clusters.size() == items))
-    throw Error("paired scores must be of the same items, one at least");
   PairedComparison result;
   PairedCounts counts;
   for (std::size_t i = 0; i < items; ++i) {
     const double base = scores.base[i], other = scores.other[i];
-    if (!(base >= 0 && base <= 1 && other >= 0 && other <= 1))
-      throw Error("the scores of item " + std::to_string(i) + " are not in [0, 1]");
     result.graded |= (base != 0 && base != 1) || (other != 0 && other != 1);
     if (other < base) ++result.lost;
     if (other > base) ++result.gained;
@@ -163,6 +170,56 @@ PairedComparison compare_paired(const PairedScores& scores, const BootstrapOptio
     result.p = mcnemar_p(result.lost, result.gained);
   }
   return result;
+}
+
+Estimate mean_score(std::span<const double> scores, std::span<const std::uint64_t> clusters,
+                    const BootstrapOptions& options) {
+  using namespace paired_detail;
+  // The change from a base that has nothing right.
+  const std::vector<double> zeros(scores.size(), 0.0);
+  const PairedScores pairs{zeros, scores, clusters};
+  check(pairs);
+  const std::vector<double> rows = cluster_sums(pairs);
+  const double n = static_cast<double>(scores.size());
+  const std::size_t units = rows.size() / kColumns;
+  double sum = 0;
+  bool graded = false;
+  for (const double score : scores) {
+    sum += score;
+    graded |= score != 0 && score != 1;
+  }
+  Estimate mean{sum / n};
+  const bool equal = std::ranges::all_of(scores, [&](double score) { return score == scores[0]; });
+  const auto wilson = [&](double items) { return wilson_interval(mean.value * items, items); };
+  const auto resampled = [&] {
+    const auto figure = [](std::span<const double> sums) {
+      return std::vector{sums[kOther] / sums[kItems]};
+    };
+    return middle(resampled_figures(rows, kColumns, figure, options)[0], 0.95);
+  };
+  if (units == scores.size() && !graded) {
+    mean.ci = wilson(n);
+  } else if (equal || units < 2) {
+    mean.ci = wilson(least_effective_items(rows));
+  } else if (graded) {
+    mean.ci = resampled();
+  } else {
+    const double independent = mean.value * (1 - mean.value) / n;
+    const double effect = variance_between(rows, mean.value, n) / independent;
+    mean.ci = hull(wilson(n / std::max(1.0, effect)), resampled());
+  }
+  return mean;
+}
+
+Estimate mean_of(std::span<const Estimate> estimates) {
+  double value = 0, below = 0, above = 0;
+  for (const Estimate& estimate : estimates) {
+    value += estimate.value;
+    below = std::hypot(below, estimate.value - estimate.ci->low);
+    above = std::hypot(above, estimate.ci->high - estimate.value);
+  }
+  const double n = static_cast<double>(estimates.size());
+  return {value / n, Interval{(value - below) / n, (value + above) / n}};
 }
 
 Contrast contrast(const Estimate& a, const Estimate& b) {

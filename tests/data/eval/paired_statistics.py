@@ -337,6 +337,10 @@ def main():
             for b, o, c in zip(base, other, clusters):
                 sums[c] = sums.get(c, 0) + int(o - b)
             case["p"] = sign_flip([d for d in sums.values() if d])
+            effective = design([0.0] * count, other, clusters)
+            case["mean"] = {
+                "wilson": wilson(math.fsum(other) / count * effective, effective, 0.95),
+                "bootstrap": bootstrap([1.0] * count, other, clusters)["retained_ci"]}
         out["paired"].append(case)
     print("{")
     print(",\n".join(json.dumps(key) + ": [\n" +
