@@ -27,6 +27,12 @@ void add_store(CLI::App& app, std::string& store) {
       ->option_text("FILE");
 }
 
+void add_threads(CLI::App& app, EngineOptions& options) {
+  app.add_option("-t,--threads", options.threads, "Number of threads (default: one per core)")
+      ->check(CLI::Range(1u, 1024u))
+      ->option_text("N");
+}
+
 void add_models(CLI::App& app, std::vector<std::string>& models) {
   app.add_option("-m,--model", models, "GGUF file to measure; may be repeated")
       ->required()
@@ -43,7 +49,9 @@ int main(int argc, char** argv) {
       "Measures what a quantization costs in quality, with error bars.\n\n"
       "  qeval perplexity -m a.gguf -f text.txt -c 512\n"
       "  qeval divergence --base f16.gguf -m q8_0.gguf -m q4_k_m.gguf -f text.txt\n"
-      "  qeval importance -m f16.gguf -f text.txt -o imatrix.gguf",
+      "  qeval perplexity -m q4_k_m.gguf -f text.txt --activations f32,q8,fp8 --kv-type f16,q4_0\n"
+      "  qeval importance -m f16.gguf -f text.txt -o imatrix.gguf\n"
+      "  qeval calibrate -m f16.gguf -f text.txt -o scales.json",
       "qeval");
   app.set_help_flag("-h,--help", "Show this help");  // before the subcommands, which inherit it
   app.require_subcommand(1);
@@ -56,7 +64,8 @@ int main(int argc, char** argv) {
   add_models(*perplexity_app, perplexity_options.models);
   add_text_options(*perplexity_app, perplexity_options.text);
   add_store(*perplexity_app, perplexity_options.text.store);
-  add_engine_options(*perplexity_app, perplexity_options.text.engine);
+  add_dial_options(*perplexity_app, perplexity_options.dial);
+  add_device_options(*perplexity_app, perplexity_options.text.engine);
 
   DivergenceOptions divergence_options;
   CLI::App* divergence_app = app.add_subcommand(
@@ -78,7 +87,8 @@ int main(int argc, char** argv) {
   divergence_app->add_flag("--delete-cache", divergence_options.delete_cache,
                            "Delete this base's logits at the end");
   add_store(*divergence_app, divergence_options.text.store);
-  add_engine_options(*divergence_app, divergence_options.text.engine);
+  add_dial_options(*divergence_app, divergence_options.dial);
+  add_device_options(*divergence_app, divergence_options.text.engine);
 
   ImportanceOptions importance_options;
   CLI::App* importance_app = app.add_subcommand(
@@ -92,15 +102,33 @@ int main(int argc, char** argv) {
       ->required()
       ->option_text("IMATRIX");
   add_text_options(*importance_app, importance_options.text);
-  importance_app
-      ->add_option("-t,--threads", importance_options.text.engine.threads,
-                   "Number of threads (default: one per core)")
-      ->check(CLI::Range(1u, 1024u))
-      ->option_text("N");
+  add_threads(*importance_app, importance_options.text.engine);
+
+  CalibrateOptions calibrate_options;
+  CLI::App* calibrate_app = app.add_subcommand(
+      "calibrate",
+      "Static scales for --activations int8-tensor: of every matrix how large its inputs get\n"
+      "on a text");
+  calibrate_app->add_option("-m,--model", calibrate_options.model, "GGUF file to run")
+      ->required()
+      ->option_text("FILE");
+  calibrate_app->add_option("-o,--output", calibrate_options.output, "File to write")
+      ->required()
+      ->option_text("SCALES");
+  calibrate_app
+      ->add_option(
+          "--percentile", calibrate_options.percentile,
+          "What so many percent of the values do not exceed becomes the largest int8, and\n"
+          "values beyond saturate")
+      ->check(CLI::Range(0.0, 100.0))
+      ->option_text("P (default: 100, the largest value)");
+  add_text_options(*calibrate_app, calibrate_options.text);
+  add_threads(*calibrate_app, calibrate_options.text.engine);
 
   return run_tool(app, argc, argv, [&] {
     if (perplexity_app->parsed()) return perplexity(perplexity_options);
     if (divergence_app->parsed()) return divergence(divergence_options);
+    if (calibrate_app->parsed()) return calibrate(calibrate_options);
     return importance(importance_options);
   });
 }

@@ -13,6 +13,7 @@
 #define BRINK_BRINK_H_
 
 #include "brink/core/error.h"
+#include "brink/eval/calibration.h"
 #include "brink/eval/divergence.h"
 #include "brink/eval/generation.h"
 #include "brink/eval/graders.h"

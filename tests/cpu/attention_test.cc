@@ -22,11 +22,12 @@ namespace brink {
 namespace {
 
 const char* name_of(KvType type) {
-  return type == KvType::kF32 ? "f32" : type == KvType::kF16 ? "f16" : "q8_0";
+  constexpr const char* kNames[] = {"f32", "f16", "q8_0", "q4_0"};
+  return kNames[static_cast<std::size_t>(type)];
 }
 
 // A sequence in the cache and queries on it. Whatever is not stored is filled with bytes 0xFF: NaN
-// as f32, as f16 and as the scale of a Q8_0 block.
+// as f32, as f16 and as the scale of a block.
 class Scene {
  public:
   Scene(const Kernels& kernels, KvType k_type, KvType v_type, std::size_t k_dim, std::size_t v_dim,
@@ -130,7 +131,7 @@ class Scene {
   AttentionArgs args_;
 };
 
-constexpr KvType kTypes[] = {KvType::kF32, KvType::kF16, KvType::kQ8_0};
+constexpr KvType kTypes[] = {KvType::kF32, KvType::kF16, KvType::kQ8_0, KvType::kQ4_0};
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
@@ -177,8 +178,8 @@ TEST(Attention, IsCloseToFloat64) {
                                   {17, 33},
                                   {1, 1},
                                   {100, 3}}) {
-          if (k_type == KvType::kQ8_0 && shape.k_dim % 32 != 0) continue;
-          if (v_type == KvType::kQ8_0 && shape.v_dim % 32 != 0) continue;
+          if (shape.k_dim % kv_block(k_type) != 0) continue;
+          if (shape.v_dim % kv_block(v_type) != 0) continue;
           for (const std::size_t count : {1u, 2u, 5u, 15u, 16u, 23u, 70u}) {
             if (shape.k_dim == 512 && count > 16) continue;  // time
             std::vector<std::uint32_t> visible(count);
@@ -222,7 +223,7 @@ TEST(Attention, SameBitsHoweverQueriesAreGrouped) {
   for (const Kernels* kernels : available_kernels()) {
     for (const KvType type : kTypes) {
       for (const Shape shape : {Shape{64, 64}, {128, 96}, {72, 40}}) {
-        if (type == KvType::kQ8_0 && (shape.k_dim % 32 != 0 || shape.v_dim % 32 != 0)) continue;
+        if (shape.k_dim % kv_block(type) != 0 || shape.v_dim % kv_block(type) != 0) continue;
         // A prompt of 50 tokens after 100 cached ones, three heads to a group; then some strays.
         std::vector<std::uint32_t> visible;
         for (std::uint32_t token = 0; token < 50; ++token) {

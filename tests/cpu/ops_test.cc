@@ -341,6 +341,50 @@ TEST_P(OpsTest, StoresF32AndQ8) {
   }
 }
 
+// As ggml makes Q4_0: the first value of the largest magnitude becomes -8 times the scale.
+TEST_P(OpsTest, StoresQ4) {
+  constexpr std::size_t kBytes = kv_block_bytes(KvType::kQ4_0);
+  ASSERT_EQ(kBytes, 18u);
+  for (const float size : {1.0f, 1e-3f, 1e-6f, 3e-8f, 1e4f, 4e5f, 7e6f}) {
+    std::vector<float> values = normal(128, 8, size);
+    std::fill(values.begin() + 32, values.begin() + 64, 0.0f);
+    // Two of the largest magnitude, of either sign, the positive one first.
+    values[64 + 5] = 9 * size;
+    values[64 + 21] = -9 * size;
+    std::vector<std::uint8_t> row(kv_row_bytes(KvType::kQ4_0, 128) + 1, 0xcc);
+    kernels().kv_store(values.data(), 128, KvType::kQ4_0, row.data());
+    EXPECT_EQ(row.back(), 0xcc);
+    for (std::size_t block = 0; block < 4; ++block) {
+      const float* x = values.data() + 32 * block;
+      float most = 0;
+      for (std::size_t i = 0; i < 32; ++i)
+        if (std::fabs(x[i]) > std::fabs(most)) most = x[i];
+      std::uint16_t bits;
+      std::memcpy(&bits, row.data() + kBytes * block, 2);
+      ASSERT_EQ(bits, f32_to_f16(std::clamp(most / -8.0f, -65504.0f, 65504.0f)));
+      const float scale = f16_to_f32(bits);
+      for (std::size_t i = 0; i < 32; ++i) {
+        const float ratio = scale == 0.0f ? 0.0f : x[i] / scale;
+        const double q = static_cast<double>(std::nearbyint(std::clamp(ratio, -8.0f, 7.0f)));
+        ASSERT_EQ(reference::kv_value(KvType::kQ4_0, row.data(), 32 * block + i),
+                  static_cast<double>(scale) * q)
+            << "size " << size << " value " << i;
+      }
+    }
+    if (size == 1.0f) {  // 9 / 8 is exact
+      EXPECT_EQ(reference::kv_value(KvType::kQ4_0, row.data(), 64 + 5), 9.0);
+      EXPECT_EQ(reference::kv_value(KvType::kQ4_0, row.data(), 64 + 21), -9.0 / 8 * 7);
+    }
+  }
+  for (const float bad : {kNaN, kInfinity, -kInfinity}) {
+    std::vector<float> values = normal(32, 6);
+    values[17] = bad;
+    std::uint8_t block[kBytes];
+    kernels().kv_store(values.data(), 32, KvType::kQ4_0, block);
+    EXPECT_TRUE(std::isnan(reference::kv_value(KvType::kQ4_0, block, 17)));
+  }
+}
+
 TEST_P(OpsTest, NothingIsNothing) {
   kernels().rms_norm(nullptr, nullptr, 1e-5f, 0, nullptr);
   kernels().add(nullptr, nullptr, 0);

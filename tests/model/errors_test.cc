@@ -187,7 +187,8 @@ TEST_F(SessionErrors, KvTypeMustFitTheHeads) {
   for (const std::string layer : {"blk.0.", "blk.1."})
     variant.crop(layer + "attn_v.weight", 256, 96).crop(layer + "attn_output.weight", 192, 256);
   const Model odd = Model::open(variant.write(folder_.path("odd.gguf")));
-  expect_error([&] { Session(odd, {.kv_type = KvType::kQ8_0}); }, "multiple of 32");
+  expect_error([&] { Session(odd, {.kv_type = KvType::kQ8_0}); }, "q8_0 needs a value length");
+  expect_error([&] { Session(odd, {.kv_type = KvType::kQ4_0}); }, "q4_0 needs a value length");
   Session(odd, {.kv_type = KvType::kF16});
 }
 

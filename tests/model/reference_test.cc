@@ -146,7 +146,7 @@ TEST(Model, KvTypesCostNoMoreThanTheStatedRounding) {
         "quantized/micro-llama-IQ4_XS"}) {
     const Model model = Model::open(reference_data(std::string(name) + ".gguf"));
     const auto tokens = read_npy<std::int32_t>(reference_data(std::string(name) + ".tokens.npy"));
-    for (const KvType kv : {KvType::kF16, KvType::kQ8_0}) {
+    for (const KvType kv : {KvType::kF16, KvType::kQ8_0, KvType::kQ4_0}) {
       // With q8 activations attention may compute in bf16.
       for (const Activations activations :
            {Activations::kF32, Activations::kBf16, Activations::kQ8}) {
@@ -160,8 +160,10 @@ TEST(Model, KvTypesCostNoMoreThanTheStatedRounding) {
           const char* of_activations = activations == Activations::kF32    ? " f32"
                                        : activations == Activations::kBf16 ? " bf16"
                                                                            : " q8";
-          print_row(label(name) + (kv == KvType::kF16 ? " f16" : " q8_0") + of_activations,
-                    kernels->name, d);
+          const char* of_cache = kv == KvType::kF16    ? " f16"
+                                 : kv == KvType::kQ8_0 ? " q8_0"
+                                                       : " q4_0";
+          print_row(label(name) + of_cache + of_activations, kernels->name, d);
         }
       }
     }

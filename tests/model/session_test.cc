@@ -100,7 +100,7 @@ std::size_t fewest_alike(const Kernels& kernels) {
 TEST_P(Sessions, SameBitsWholeOrInPieces) {
   const Tokens tokens = some_tokens(150);
   for (const Kernels* kernels : testing::tested_kernels())
-    for (const KvType kv : {KvType::kF16, KvType::kF32, KvType::kQ8_0}) {
+    for (const KvType kv : {KvType::kF16, KvType::kF32, KvType::kQ8_0, KvType::kQ4_0}) {
       if (kv != KvType::kF16 && kernels != available_kernels().back()) continue;  // for time
       const SessionOptions options{.kv_type = kv, .threads = 2, .kernels = kernels};
       Session whole(model(), options);

@@ -1,7 +1,7 @@
 // A transformer forward pass in float64, written for clarity and shared by no part of the engine:
 // of brink it uses only the container reader and the scalar decoders. Metadata keys are read here
 // anew, so that a mistake in the engine's reading of them shows too. It can simulate the roundings
-// that brink documents: activations to q8 or bf16, the KV cache to f16 or q8_0.
+// that brink documents: activations to all that there are, the KV cache to f16, q8_0 or q4_0.
 #ifndef BRINK_TESTS_SUPPORT_FLOAT64_MODEL_H_
 #define BRINK_TESTS_SUPPORT_FLOAT64_MODEL_H_
 
@@ -37,6 +37,46 @@ inline double round_to_bits(double x, int bits, double smallest) {
 inline double round_bf16(double x) { return round_to_bits(x, 8, 0.0); }
 inline double round_f16(double x) { return round_to_bits(x, 11, std::ldexp(1.0, -24)); }
 
+/// Nearest number of FP8 E4M3: 4 significant bits, a step of 2^-9 or more, at most 448.
+inline double round_e4m3(double x) {
+  return std::clamp(round_to_bits(x, 4, std::ldexp(1.0, -9)), -448.0, 448.0);
+}
+
+/// x as FP8 times max|x| / 448.
+inline Vector round_fp8(const Vector& x) {
+  double most = 0.0;
+  for (const double value : x) most = std::max(most, std::abs(value));
+  const double scale = most / 448.0;
+  Vector rounded(x.size());
+  if (scale == 0.0) return rounded;
+  for (std::size_t i = 0; i < x.size(); ++i) rounded[i] = scale * round_e4m3(x[i] / scale);
+  return rounded;
+}
+
+/// x as int8 times a given scale.
+inline Vector round_int8(const Vector& x, double scale) {
+  Vector rounded(x.size());
+  if (scale == 0.0) return rounded;
+  for (std::size_t i = 0; i < x.size(); ++i)
+    rounded[i] = scale * std::clamp(std::nearbyint(x[i] / scale), -127.0, 127.0);
+  return rounded;
+}
+
+/// x as Q4_0: the value of the largest magnitude becomes -8 times the scale.
+inline Vector round_q4(const Vector& x) {
+  Vector rounded(x.size());
+  for (std::size_t b = 0; b < x.size(); b += 32) {
+    double most = 0.0;
+    for (std::size_t i = b; i < b + 32; ++i)
+      if (std::abs(x[i]) > std::abs(most)) most = x[i];
+    const double scale = round_f16(most / -8.0);
+    if (scale == 0.0) continue;
+    for (std::size_t i = b; i < b + 32; ++i)
+      rounded[i] = scale * std::clamp(std::nearbyint(x[i] / scale), -8.0, 7.0);
+  }
+  return rounded;
+}
+
 /// x as int8 times max|x| / 127 over each block.
 inline Vector round_q8(const Vector& x, std::size_t block, bool f16_scale = false) {
   Vector rounded(x.size());
@@ -56,6 +96,7 @@ class Float64Model {
   struct Rounding {
     Activations activations = Activations::kF32;
     KvType kv = KvType::kF32;
+    std::map<std::string, double> scales = {};  ///< for kInt8Tensor, by tensor without ".weight"
   };
 
   explicit Float64Model(const Gguf& gguf, std::size_t context = 4096) : gguf_(gguf) {
@@ -169,6 +210,13 @@ class Float64Model {
     Vector input = x;
     if (rounding_.activations == Activations::kQ8 && m.q8_block != 0)
       input = round_q8(x, m.q8_block);
+    // Routers and the output are left alone.
+    if (m.tensor.find("gate_inp") == std::string::npos && m.tensor.starts_with("blk.")) {
+      if (rounding_.activations == Activations::kInt8Token) input = round_q8(x, x.size());
+      if (rounding_.activations == Activations::kInt8Tensor)
+        input = round_int8(x, rounding_.scales.at(m.tensor));
+      if (rounding_.activations == Activations::kFp8) input = round_fp8(x);
+    }
     const bool bf16 = rounding_.activations == Activations::kBf16;
     if (bf16)
       for (double& value : input) value = round_bf16(value);
@@ -266,6 +314,7 @@ class Float64Model {
     Vector row(head.begin(), head.end());
     if (rounding_.kv == KvType::kF16)
       for (double& value : row) value = round_f16(value);
+    if (rounding_.kv == KvType::kQ4_0) return round_q4(row);
     return rounding_.kv == KvType::kQ8_0 ? round_q8(row, 32, true) : row;
   }
 

@@ -3,24 +3,21 @@
 #define BRINK_TESTS_SUPPORT_SHADER_CACHE_H_
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <numeric>
 #include <span>
 #include <vector>
 
-#include "brink/core/half.h"
 #include "brink/cpu/kernels.h"
 #include "brink/cpu/ops_reference.h"
 #include "tests/support/shader_test.h"
 
 namespace brink::testing {
 
-/// Types of the cache by the numbers that shaders know them by, those of KvType; q4_0 has none yet.
-enum class CacheType : u32 { kF32, kF16, kQ8_0, kQ4_0 };
+/// Shaders know the types by the same numbers.
+using CacheType = KvType;
 
 inline constexpr CacheType kCacheTypes[] = {CacheType::kF32, CacheType::kF16, CacheType::kQ8_0,
                                             CacheType::kQ4_0};
@@ -30,55 +27,15 @@ inline const char* name_of(CacheType type) {
   return kNames[static_cast<u32>(type)];
 }
 
-inline bool in_blocks(CacheType type) {
-  return type == CacheType::kQ8_0 || type == CacheType::kQ4_0;
-}
+inline bool in_blocks(CacheType type) { return kv_block(type) > 1; }
 
 inline u32 cache_row_bytes(CacheType type, u32 dim) {
-  if (type == CacheType::kQ4_0) return dim / 32 * 18;
-  return static_cast<u32>(kv_row_bytes(static_cast<KvType>(type), dim));
+  return static_cast<u32>(kv_row_bytes(type, dim));
 }
 
-/// Value `i` of a cached row, as the format defines it.
-inline double cached_value(CacheType type, const std::uint8_t* row, u32 i) {
-  if (type != CacheType::kQ4_0) return reference::kv_value(static_cast<KvType>(type), row, i);
-  const std::uint8_t* const block = row + i / 32 * 18;
-  std::uint16_t half;
-  std::memcpy(&half, block, sizeof(half));
-  const u32 at = i % 32;
-  const int nibble = at < 16 ? block[2 + at] & 15 : block[2 + at - 16] >> 4;
-  return static_cast<double>(f16_to_f32(half)) * (nibble - 8);
-}
-
-/// Stores a row: what the CPU stores, and q4_0 with the same care: the value of the largest
-/// magnitude gets the quant -8; a NaN or infinity makes the scale NaN.
+/// Stores a row as the CPU does.
 inline void store_row(CacheType type, std::span<const float> x, std::uint8_t* row) {
-  if (type != CacheType::kQ4_0) {
-    best_kernels().kv_store(x.data(), x.size(), static_cast<KvType>(type), row);
-    return;
-  }
-  for (std::size_t first = 0; first < x.size(); first += 32, row += 18) {
-    const std::span<const float> block = x.subspan(first, 32);
-    float most = 0.0f;
-    bool finite = true;
-    for (const float v : block) {
-      finite = finite && std::isfinite(v);
-      if (std::abs(v) > std::abs(most)) most = v;
-    }
-    const std::uint16_t half =
-        finite ? f32_to_f16(std::clamp(most / -8.0f, -65504.0f, 65504.0f)) : std::uint16_t{0x7e00};
-    const float scale = f16_to_f32(half);
-    std::memcpy(row, &half, sizeof(half));
-    std::memset(row + 2, 0x88, 16);
-    if (!finite || scale == 0.0f) continue;
-    for (u32 i = 0; i < 32; ++i) {
-      const float quant = std::nearbyint(std::clamp(block[i] / scale, -8.0f, 7.0f));
-      const u32 nibble = static_cast<u32>(static_cast<int>(quant) + 8);
-      std::uint8_t& byte = row[2 + i % 16];
-      byte = static_cast<std::uint8_t>(i < 16 ? (byte & 0xf0u) | nibble
-                                              : (byte & 0x0fu) | nibble << 4);
-    }
-  }
+  best_kernels().kv_store(x.data(), x.size(), type, row);
 }
 
 struct AttentionShape {
@@ -200,7 +157,7 @@ class TestCache {
     for (u32 p = 0; p < count; ++p) {
       const std::uint8_t* const row = &pool[at(value, sequence, head, p)];
       for (u32 i = 0; i < dim(value); ++i)
-        to[std::size_t{p} * dim(value) + i] = cached_value(type_, row, i);
+        to[std::size_t{p} * dim(value) + i] = reference::kv_value(type_, row, i);
     }
   }
 

@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <set>
+#include <utility>
 
 #include "brink/quant/importance.h"
 #include "tests/support/reference_data.h"
@@ -19,6 +21,13 @@ class QevalTest : public ToolTest {
     return "'" + reference_data("quantized/micro-llama-" + type + ".gguf") + "'";
   }
   static std::string text() { return "'" + reference_data("text/shakespeare-60k.txt") + "'"; }
+  // Some windows of the size that calibration uses.
+  std::string short_text() const {
+    return "'" +
+           write("short.txt",
+                 read_file(reference_data("text/shakespeare-60k.txt")).substr(0, 8000)) +
+           "'";
+  }
 };
 
 TEST_F(QevalTest, PerplexityInJson) {
@@ -116,6 +125,91 @@ TEST_F(QevalTest, DivergenceKeepsTheBase) {
   EXPECT_TRUE(std::filesystem::is_empty(path("cache")));
 }
 
+// Activations and cache of every row.
+std::vector<std::string> settings_in(const Json& rows) {
+  std::vector<std::string> settings;
+  for (const Json& row : rows)
+    settings.push_back(row["activations"].get<std::string>() + " " + row["kv"].get<std::string>());
+  return settings;
+}
+
+TEST_F(QevalTest, TheDialGivesARowForEachCombination) {
+  const std::string command =
+      "qeval perplexity -m " + model("Q4_0") + " -f " + text() + " -c 64 --windows 4 -t 2 --json";
+  const ToolResult plain = run(command);
+  ASSERT_EQ(plain.exit_code, 0) << plain.err;
+  const Json as_run = Json::parse(plain.out);
+  EXPECT_EQ(settings_in(as_run), (std::vector<std::string>{"f32 f32", "q8 f16"}));
+
+  const ToolResult all = run(command + " --calibrate " + short_text() +
+                             " --activations f32,bf16,q8,int8-token,int8-tensor,fp8,q8"
+                             " --kv-type f32,q8_0,q4_0");
+  ASSERT_EQ(all.exit_code, 0) << all.err;
+  const Json json = Json::parse(all.out);
+  std::vector<std::string> expected;
+  std::vector<double> perplexities;
+  for (const std::string activations : {"f32", "bf16", "q8", "int8-token", "int8-tensor", "fp8"})
+    for (const std::string kv : {"f32", "q8_0", "q4_0"}) expected.push_back(activations + " " + kv);
+  EXPECT_EQ(settings_in(json), expected);
+  EXPECT_EQ(json[0]["perplexity"], as_run[0]["perplexity"]);
+  for (const Json& row : json) perplexities.push_back(row["perplexity"].get<double>());
+  const std::set<double> different(perplexities.begin(), perplexities.end());
+  EXPECT_EQ(different.size(), perplexities.size()) << "two settings that do the same";
+  for (const double perplexity : perplexities) EXPECT_NEAR(perplexity / perplexities[0], 1.0, 0.1);
+
+  const ToolResult one = run(command + " --activations fp8");
+  EXPECT_EQ(settings_in(Json::parse(one.out)), std::vector<std::string>{"fp8 f16"});
+}
+
+TEST_F(QevalTest, DivergenceMeasuresTheDialAgainstOneBase) {
+  const ToolResult result =
+      run("qeval divergence --base " + model("f32") + " -m " + model("f32") + " -f " + text() +
+          " -c 64 --windows 4 -t 2 --json --activations f32,int8-token --kv-type f32,q4_0" +
+          " --cache-dir '" + path("cache") + "'");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const Json json = Json::parse(result.out);
+  EXPECT_EQ(settings_in(json),
+            (std::vector<std::string>{"f32 f32", "f32 q4_0", "int8-token f32", "int8-token q4_0"}));
+  EXPECT_LE(json[0]["kl.max"], 1e-6);
+  for (std::size_t i = 1; i < 4; ++i) EXPECT_GT(json[i]["kl.mean"], 1e-5);
+}
+
+TEST_F(QevalTest, CalibratedScalesGoThroughAFile) {
+  const std::string scales = path("scales.json");
+  const ToolResult calibrated = run("qeval calibrate -m " + model("Q8_0") + " -f " + short_text() +
+                                    " --percentile 99.9 -o '" + scales + "' --json");
+  ASSERT_EQ(calibrated.exit_code, 0) << calibrated.err;
+  const Json file = Json::parse(read_file(scales));
+  EXPECT_EQ(file["brink"], "activation scales");
+  EXPECT_EQ(file["percentile"], 99.9);
+  EXPECT_EQ(file["scales"].size(), Json::parse(calibrated.out)["tensors"].get<std::size_t>());
+  EXPECT_GT(file["scales"]["blk.0.attn_q.weight"], 0.0);
+  EXPECT_FALSE(file["scales"].contains("output.weight"));
+
+  const std::string command = "qeval perplexity -m " + model("Q8_0") + " -f " + text() +
+                              " -c 64 --windows 4 --json --activations int8-tensor";
+  const ToolResult from_file = run(command + " --scales '" + scales + "'");
+  ASSERT_EQ(from_file.exit_code, 0) << from_file.err;
+  const ToolResult at_once = run(command + " --calibrate " + short_text() + " --percentile 99.9");
+  const ToolResult by_maximum = run(command + " --calibrate " + short_text());
+  EXPECT_EQ(Json::parse(from_file.out)[0]["perplexity"], Json::parse(at_once.out)[0]["perplexity"]);
+  EXPECT_NE(Json::parse(from_file.out)[0]["perplexity"],
+            Json::parse(by_maximum.out)[0]["perplexity"]);
+
+  for (const auto& [what, content] :
+       {std::pair<std::string, std::string>{"no file of activation scales", "{\"scales\": {}}"},
+        {"no file of activation scales", "not JSON"},
+        {"'blk.0.attn_q.weight'",
+         "{\"brink\": \"activation scales\", \"scales\": {\"blk.0.attn_q.weight\": \"x\"}}"},
+        {"no scale for this matrix", "{\"brink\": \"activation scales\", \"scales\": {}}"}}) {
+    const std::string bad = write("bad.json", content);
+    const ToolResult result = run(command + " --scales '" + bad + "'");
+    EXPECT_EQ(result.exit_code, 1) << content;
+    EXPECT_TRUE(result.is_one_error_of("qeval")) << result.err;
+    EXPECT_NE(result.err.find(what), std::string::npos) << result.err;
+  }
+}
+
 TEST_F(QevalTest, ImportanceWritesAMatrix) {
   const ToolResult result = run("qeval importance -m " + model("f32") + " -f " + text() +
                                 " -c 64 --windows 4 -o '" + path("imatrix.gguf") + "' --json");
@@ -139,10 +233,13 @@ TEST_F(QevalTest, ErrorsAreOneLine) {
     EXPECT_EQ(result.exit_code, 1) << arguments;
     EXPECT_TRUE(result.is_one_error_of("qeval")) << arguments << "\n" << result.err;
   }
-  for (const std::string& arguments :
-       std::vector<std::string>{"", "nothing", "perplexity -f " + text(),
-                                "perplexity -m " + model("f32"), "perplexity -m x -f y -c 2",
-                                "perplexity -m x -f y --kv-type f8", "divergence -m x -f y"}) {
+  for (const std::string& arguments : std::vector<std::string>{
+           "", "nothing", "perplexity -f " + text(), "perplexity -m " + model("f32"),
+           "perplexity -m x -f y -c 2", "perplexity -m x -f y --kv-type f8", "divergence -m x -f y",
+           "perplexity -m x -f y --activations q8,int4",
+           "perplexity -m x -f y --activations f32,int8-tensor",
+           "perplexity -m x -f y --scales s --calibrate t", "perplexity -m x -f y --percentile 99",
+           "perplexity -m x -f y --calibrate t --percentile 101", "calibrate -m x -f y"}) {
     const ToolResult result = run("qeval " + arguments);
     EXPECT_EQ(result.exit_code, 2) << arguments;
     EXPECT_TRUE(result.is_one_error_of("qeval")) << arguments << "\n" << result.err;

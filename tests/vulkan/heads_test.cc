@@ -136,11 +136,11 @@ void expect_close(CacheType type, const std::uint8_t* row, const std::vector<dou
                               : type == CacheType::kQ8_0 ? 1.0 / 100
                                                          : 1.0 / 6);
   for (u32 i = 0; i < wanted.size(); ++i) {
-    const double got = cached_value(type, row, i);
+    const double got = reference::kv_value(type, row, i);
     if (type == CacheType::kF32) {
       distance.add(static_cast<float>(got), wanted[i], most);
     } else {
-      ASSERT_NEAR(got, cached_value(type, stored.data(), i), step) << i;
+      ASSERT_NEAR(got, reference::kv_value(type, stored.data(), i), step) << i;
     }
   }
 }
@@ -153,8 +153,8 @@ void expect_same(CacheType type, const std::uint8_t* row, std::span<const float>
   store_row(type, x, stored.data());
   if (std::memcmp(row, stored.data(), stored.size()) == 0) return;
   for (u32 i = 0; i < dim; ++i) {
-    const double got = cached_value(type, row, i);
-    const double wanted = cached_value(type, stored.data(), i);
+    const double got = reference::kv_value(type, row, i);
+    const double wanted = reference::kv_value(type, stored.data(), i);
     ASSERT_TRUE(got == wanted || (std::isnan(got) && std::isnan(wanted)))
         << i << ": " << x[i] << " is stored as " << got << ", not " << wanted;
   }

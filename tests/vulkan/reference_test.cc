@@ -121,7 +121,7 @@ TEST_F(VulkanModel, KvTypesCostNoMoreThanTheStatedRounding) {
                            "quantized/micro-llama-Q8_0", "quantized/micro-llama-Q4_K_M"}) {
     const Model model = Model::open(reference_data(std::string(name) + ".gguf"));
     const auto tokens = read_npy<std::int32_t>(reference_data(std::string(name) + ".tokens.npy"));
-    for (const KvType kv : {KvType::kF16, KvType::kQ8_0}) {
+    for (const KvType kv : {KvType::kF16, KvType::kQ8_0, KvType::kQ4_0}) {
       const Float64Model::Rounding rounding{Activations::kF32, kv};
       Float64Model reference(model.gguf());
       const Vector exact = reference.logits(tokens.values, {});

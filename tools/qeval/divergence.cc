@@ -10,6 +10,7 @@
 #include "brink/core/fingerprint.h"
 #include "brink/eval/base_logits.h"
 #include "brink/gguf/fingerprint.h"
+#include "tools/qeval/dial.h"
 #include "tools/qeval/options.h"
 #include "tools/qeval/report.h"
 #include "tools/qeval/text_run.h"
@@ -79,6 +80,7 @@ class BaseRun {
 }  // namespace
 
 int divergence(const DivergenceOptions& options) {
+  Dial dial(options.dial);
   const std::string text = read_text(options.text.text);
   std::optional<Store> store;
   if (!options.text.store.empty()) store.emplace(options.text.store);
@@ -101,24 +103,28 @@ int divergence(const DivergenceOptions& options) {
                ">max", ">ln(PPL/base) [95 %]", ">same top % [95 %]", ">RMS dp %"});
   for (const std::string& model_path : options.models) {
     const Model model = Model::open(model_path);
-    WindowProgress progress(file_name(model_path), windows);
-    const DivergenceRun run = run_divergence({.model = model,
-                                              .windows = windows,
-                                              .session = options.text.session(),
-                                              .text = options.text.text,
-                                              .text_hash = fingerprint(text),
-                                              .model_hash = {},
-                                              .store = store ? &*store : nullptr,
-                                              .on_window = progress.on_window()},
-                                             base);
-    progress.finish();
-    const Divergence& d = run.figures;
-    const Json& row = run.row;
-    table.add({file_name(model_path), row["weights"], row["activations"], row["kv"],
-               text_of(d.kl_mean, 6), scientific(row["kl.median"]), scientific(row["kl.p99"]),
-               scientific(d.kl_max), text_of(d.ln_ratio, 5), text_of(percent(d.same_top), 2),
-               fixed(100 * d.shift_rms.value, 3)});
-    report.push_back(row);
+    for (const DialSetting& setting : dial.settings()) {
+      const SessionOptions session = dial.apply(setting, model, options.text.session());
+      WindowProgress progress(label_of(model_path, session), windows);
+      const DivergenceRun run = run_divergence({.model = model,
+                                                .windows = windows,
+                                                .session = session,
+                                                .dial_key = dial.key(setting),
+                                                .text = options.text.text,
+                                                .text_hash = fingerprint(text),
+                                                .model_hash = {},
+                                                .store = store ? &*store : nullptr,
+                                                .on_window = progress.on_window()},
+                                               base);
+      progress.finish();
+      const Divergence& d = run.figures;
+      const Json& row = run.row;
+      table.add({file_name(model_path), row["weights"], row["activations"], row["kv"],
+                 text_of(d.kl_mean, 6), scientific(row["kl.median"]), scientific(row["kl.p99"]),
+                 scientific(d.kl_max), text_of(d.ln_ratio, 5), text_of(percent(d.same_top), 2),
+                 fixed(100 * d.shift_rms.value, 3)});
+      report.push_back(row);
+    }
   }
   std::fputs((options.text.json ? to_text(report, 1) : table.text()).c_str(), stdout);
   if (options.delete_cache) base_run.delete_cache();

@@ -7,11 +7,13 @@
 #include <vector>
 
 #include "brink/brink.h"
+#include "tools/qeval/dial.h"
 #include "tools/support/cli.h"
 
 namespace brink::tools {
 
-/// Of all measurements that run a text through a model.
+/// Of all measurements that run a text through a model. Activations and cache of `engine` are not
+/// used: those that are measured are the dial's.
 struct TextOptions {
   std::string text;  // file, "-" for standard input
   std::size_t context = 512;
@@ -32,12 +34,14 @@ struct TextOptions {
 struct PerplexityOptions {
   std::vector<std::string> models;
   TextOptions text;
+  DialOptions dial;
 };
 
 struct DivergenceOptions {
   std::string base;
   std::vector<std::string> models;
   TextOptions text;
+  DialOptions dial;
   std::string cache_folder;
   bool delete_cache = false;
 };
@@ -48,10 +52,18 @@ struct ImportanceOptions {
   TextOptions text;
 };
 
+struct CalibrateOptions {
+  std::string model;
+  std::string output;
+  double percentile = 100;
+  TextOptions text;
+};
+
 /// The subcommands. Each returns the exit code and throws Error.
 int perplexity(const PerplexityOptions& options);
 int divergence(const DivergenceOptions& options);
 int importance(const ImportanceOptions& options);
+int calibrate(const CalibrateOptions& options);
 
 }  // namespace brink::tools
 

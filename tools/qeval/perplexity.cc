@@ -4,6 +4,7 @@
 #include <string>
 
 #include "brink/core/fingerprint.h"
+#include "tools/qeval/dial.h"
 #include "tools/qeval/options.h"
 #include "tools/qeval/report.h"
 #include "tools/qeval/text_run.h"
@@ -11,8 +12,8 @@
 #include "tools/support/text_file.h"
 
 namespace brink::tools {
-
 int perplexity(const PerplexityOptions& options) {
+  Dial dial(options.dial);
   const std::string text = read_text(options.text.text);
   std::optional<Store> store;
   if (!options.text.store.empty()) store.emplace(options.text.store);
@@ -22,23 +23,27 @@ int perplexity(const PerplexityOptions& options) {
   for (const std::string& path : options.models) {
     const Model model = Model::open(path);
     const TokenWindows windows = windows_of(model, text, options.text);
-    WindowProgress progress(file_name(path), windows);
-    const PerplexityRun run = run_perplexity({.model = model,
-                                              .windows = windows,
-                                              .session = options.text.session(),
-                                              .text = options.text.text,
-                                              .text_hash = fingerprint(text),
-                                              .model_hash = {},
-                                              .store = store ? &*store : nullptr,
-                                              .on_window = progress.on_window()});
-    progress.finish();
-    const Perplexity& result = run.figures;
-    table.add({file_name(path), run.row["weights"], run.row["activations"], run.row["kv"],
-               std::to_string(result.windows), std::to_string(result.tokens),
-               text_of(result.perplexity, 4), fixed(result.standard_error, 4),
-               result.bits_per_byte ? text_of(*result.bits_per_byte, 4) : "n/a",
-               fixed(run.row["tokens_per_second"], 1)});
-    report.push_back(run.row);
+    for (const DialSetting& setting : dial.settings()) {
+      const SessionOptions session = dial.apply(setting, model, options.text.session());
+      WindowProgress progress(label_of(path, session), windows);
+      const PerplexityRun run = run_perplexity({.model = model,
+                                                .windows = windows,
+                                                .session = session,
+                                                .dial_key = dial.key(setting),
+                                                .text = options.text.text,
+                                                .text_hash = fingerprint(text),
+                                                .model_hash = {},
+                                                .store = store ? &*store : nullptr,
+                                                .on_window = progress.on_window()});
+      progress.finish();
+      const Perplexity& result = run.figures;
+      table.add({file_name(path), run.row["weights"], run.row["activations"], run.row["kv"],
+                 std::to_string(result.windows), std::to_string(result.tokens),
+                 text_of(result.perplexity, 4), fixed(result.standard_error, 4),
+                 result.bits_per_byte ? text_of(*result.bits_per_byte, 4) : "n/a",
+                 fixed(run.row["tokens_per_second"], 1)});
+      report.push_back(run.row);
+    }
   }
   std::fputs((options.text.json ? to_text(report, 1) : table.text()).c_str(), stdout);
   return 0;

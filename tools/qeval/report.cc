@@ -30,6 +30,10 @@ Json row_of(const Model& model, const SessionOptions& session, const std::string
           {"backend", backend}};
 }
 
+std::string label_of(const std::string& path, const SessionOptions& session) {
+  return file_name(path) + " " + name_of(session.activations) + " " + name_of(session.kv_type);
+}
+
 TokenWindows windows_of(const Model& model, const std::string& text, const TextOptions& options) {
   for (const std::string& warning : model.tokenizer_warnings())
     std::fprintf(stderr, "qeval: warning: %s\n", warning.c_str());

@@ -1,5 +1,5 @@
 // What the reports of all measurements have in common. Reports in JSON are arrays of flat objects,
-// one for each model; the interval of figure X is under the key X.ci, as [low, high].
+// one for each row; the interval of figure X is under the key X.ci, as [low, high].
 #ifndef BRINK_TOOLS_QEVAL_REPORT_H_
 #define BRINK_TOOLS_QEVAL_REPORT_H_
 
@@ -24,6 +24,9 @@ std::string text_of(const Estimate& estimate, int decimals);
 
 /// The columns that every row begins with: what was quantized.
 Json row_of(const Model& model, const SessionOptions& session, const std::string& backend);
+
+/// What a progress line says of a run: the file and its rounding.
+std::string label_of(const std::string& path, const SessionOptions& session);
 
 /// Windows of the text, as this model reads it.
 TokenWindows windows_of(const Model& model, const std::string& text, const TextOptions& options);

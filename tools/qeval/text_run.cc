@@ -159,10 +159,11 @@ RunConfig text_config(const std::string& kind, const TextRun& run) {
   config.data = run.text;
   config.data_hash = run.text_hash;
   // The ids stand for the tokenizer, which the fingerprint of the tensors does not cover.
-  config.options = Json{{"context", run.windows.context()},
-                        {"tokens", fingerprint(std::as_bytes(run.windows.ids()))},
-                        {"windows", run.windows.size()}}
-                       .dump();
+  Json options = {{"context", run.windows.context()},
+                  {"tokens", fingerprint(std::as_bytes(run.windows.ids()))},
+                  {"windows", run.windows.size()}};
+  if (!run.dial_key.empty()) options["scales"] = run.dial_key;
+  config.options = options.dump();
   return config;
 }
 

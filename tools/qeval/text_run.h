@@ -22,6 +22,7 @@ struct TextRun {
   const Model& model;
   const TokenWindows& windows;
   SessionOptions session;  ///< context and sequences are chosen by the run
+  std::string dial_key;    ///< Dial::key
   std::string text;        ///< path
   std::string text_hash;   ///< fingerprint of its bytes
   std::string model_hash;  ///< empty: computed when the store needs it

@@ -23,14 +23,20 @@ template <class T>
 using Choices = std::vector<std::pair<std::string, T>>;
 
 const Choices<Activations>& activation_choices() {
-  static const Choices<Activations> choices = {
-      {"f32", Activations::kF32}, {"bf16", Activations::kBf16}, {"q8", Activations::kQ8}};
+  static const Choices<Activations> choices = {{"f32", Activations::kF32},
+                                               {"bf16", Activations::kBf16},
+                                               {"q8", Activations::kQ8},
+                                               {"int8-token", Activations::kInt8Token},
+                                               {"int8-tensor", Activations::kInt8Tensor},
+                                               {"fp8", Activations::kFp8}};
   return choices;
 }
 
 const Choices<KvType>& kv_choices() {
-  static const Choices<KvType> choices = {
-      {"f32", KvType::kF32}, {"f16", KvType::kF16}, {"q8_0", KvType::kQ8_0}};
+  static const Choices<KvType> choices = {{"f32", KvType::kF32},
+                                          {"f16", KvType::kF16},
+                                          {"q8_0", KvType::kQ8_0},
+                                          {"q4_0", KvType::kQ4_0}};
   return choices;
 }
 
@@ -47,24 +53,50 @@ std::string word_for(T value, const Choices<T>& choices) {
   return "";
 }
 
+template <class T>
+std::string words_of(const Choices<T>& choices, const char* separator) {
+  std::string words;
+  for (const auto& [word, meaning] : choices) words += (words.empty() ? "" : separator) + word;
+  return words;
+}
+
+template <class T>
+T meaning_of(const std::string& text, const std::string& option, const Choices<T>& choices) {
+  for (const auto& [word, meaning] : choices)
+    if (word == text) return meaning;
+  throw CLI::ValidationError(option + " '" + text + "' is none of " + words_of(choices, "|"));
+}
+
 // An option that takes one of a few words.
 template <class T>
 void add_choice(CLI::App& app, const std::string& name, T& value, const std::string& help,
                 const Choices<T>& choices) {
-  std::string words;
-  for (const auto& [word, meaning] : choices) words += (words.empty() ? "" : "|") + word;
   app.add_option_function<std::string>(
          name,
-         [name, words, &choices, &value](const std::string& text) {
-           for (const auto& [word, meaning] : choices) {
-             if (word != text) continue;
-             value = meaning;
-             return;
-           }
-           throw CLI::ValidationError(name + " '" + text + "' is none of " + words);
+         [name, &choices, &value](const std::string& text) {
+           value = meaning_of(text, name, choices);
          },
          help)
-      ->option_text(words);
+      ->option_text(words_of(choices, "|"));
+}
+
+// An option that takes some of them, with commas between; one that comes twice counts once.
+template <class T>
+void add_choices(CLI::App& app, const std::string& name, std::vector<T>& values,
+                 const std::string& help, const Choices<T>& choices) {
+  app.add_option_function<std::vector<std::string>>(
+         name,
+         [name, &choices, &values](const std::vector<std::string>& words) {
+           values.clear();
+           for (const std::string& word : words) {
+             const T value = meaning_of(word, name, choices);
+             if (std::ranges::find(values, value) == values.end()) values.push_back(value);
+           }
+         },
+         help)
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->option_text(words_of(choices, ","));
 }
 
 }  // namespace
@@ -98,10 +130,27 @@ int run_tool(CLI::App& app, int argc, char** argv, const std::function<int()>& b
 void add_engine_options(CLI::App& app, EngineOptions& options) {
   add_choice(app, "--activations", options.activations,
              "Precision of activations in products: f32 (exact, slow), bf16, or q8 (blocks of\n"
-             "8-bit integers, fast; the default)",
+             "8-bit integers, fast; the default); the others are there to be measured by qeval",
              activation_choices());
   add_choice(app, "--kv-type", options.kv_type,
-             "Type of the key-value cache: f32, f16 (the default) or q8_0", kv_choices());
+             "Type of the key-value cache: f32, f16 (the default), q8_0 or q4_0", kv_choices());
+  add_device_options(app, options);
+}
+
+void add_rounding_lists(CLI::App& app, std::vector<Activations>& activations,
+                        std::vector<KvType>& kv_types) {
+  add_choices(app, "--activations", activations,
+              "Precisions of activations in products to measure, with commas between: f32 (the\n"
+              "weights alone), bf16, q8 (as run), and to see what other schemes cost int8-token,\n"
+              "int8-tensor (with --calibrate or --scales) and fp8 (default: f32,q8)",
+              activation_choices());
+  add_choices(app, "--kv-type", kv_types,
+              "Types of the key-value cache to measure, with commas between (default: f32 with\n"
+              "f32 activations, else f16)",
+              kv_choices());
+}
+
+void add_device_options(CLI::App& app, EngineOptions& options) {
   add_choice(app, "--backend", options.backend,
              "What computes: cpu (the default) or vulkan (a GPU)", backend_choices());
   app.add_option("--device", options.device,

@@ -43,6 +43,10 @@ struct EngineOptions {
   void apply(SessionOptions& session) const;
 };
 void add_engine_options(CLI::App& app, EngineOptions& options);
+/// The same without --activations and --kv-type, and these as lists.
+void add_device_options(CLI::App& app, EngineOptions& options);
+void add_rounding_lists(CLI::App& app, std::vector<Activations>& activations,
+                        std::vector<KvType>& kv_types);
 
 /// The word on the command line for it: "q8", "f16".
 std::string name_of(Activations activations);

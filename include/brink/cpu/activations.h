@@ -7,12 +7,26 @@
 
 namespace brink {
 
-/// How activations enter a product.
+/// How activations enter a product. The last three are there to measure what schemes of others
+/// cost: values are rounded as those do (cpu/simulated_activations.h) and multiplied as f32.
 enum class Activations : std::uint8_t {
-  kF32,   ///< unchanged: the truth about weight-only quantization
-  kBf16,  ///< rounded to bf16 (weights too, in products of many tokens)
-  kQ8,    ///< int8 with one f32 scale per 256 or 32 values (Format::q8_block)
+  kF32,         ///< unchanged: the truth about weight-only quantization
+  kBf16,        ///< rounded to bf16 (weights too, in products of many tokens)
+  kQ8,          ///< int8 with one f32 scale per 256 or 32 values (Format::q8_block)
+  kInt8Token,   ///< int8 with one f32 scale for the whole row of a token
+  kInt8Tensor,  ///< int8 with one f32 scale per matrix, set before (model/activation_scales.h)
+  kFp8,         ///< FP8 E4M3 with one f32 scale for the whole row of a token
 };
+
+/// Rounded, but multiplied as f32; CPU only.
+constexpr bool is_simulated(Activations activations) {
+  return activations >= Activations::kInt8Token;
+}
+
+/// What products see: f32 where the rounding is simulated.
+constexpr Activations as_multiplied(Activations activations) {
+  return is_simulated(activations) ? Activations::kF32 : activations;
+}
 
 /// Values per unit: products walk the columns in steps of one super-block.
 inline constexpr std::size_t kUnit = 256;

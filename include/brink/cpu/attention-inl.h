@@ -75,6 +75,8 @@ HWY_INLINE void AttendOneOf(const AttentionArgs& args, const AttentionState& sta
       return AttendOne<kKType, KvType::kF16>(args, state, page, rows, next_k);
     case KvType::kQ8_0:
       return AttendOne<kKType, KvType::kQ8_0>(args, state, page, rows, next_k);
+    case KvType::kQ4_0:
+      return AttendOne<kKType, KvType::kQ4_0>(args, state, page, rows, next_k);
   }
 }
 
@@ -95,6 +97,9 @@ HWY_INLINE const float* PageRows(KvType type, KvRows page, std::size_t dim, std:
     case KvType::kQ8_0:
       ConvertPage<KvType::kQ8_0>(page.page, page.bytes_per_row, dim, rows, next, tile);
       break;
+    case KvType::kQ4_0:
+      ConvertPage<KvType::kQ4_0>(page.page, page.bytes_per_row, dim, rows, next, tile);
+      break;
   }
   return tile;
 }
@@ -108,6 +113,8 @@ HWY_INLINE void TransposedPage(KvType type, KvRows page, std::size_t dim, std::s
       return TransposePage<KvType::kF16>(page.page, page.bytes_per_row, dim, rows, tile);
     case KvType::kQ8_0:
       return TransposePage<KvType::kQ8_0>(page.page, page.bytes_per_row, dim, rows, tile);
+    case KvType::kQ4_0:
+      return TransposePage<KvType::kQ4_0>(page.page, page.bytes_per_row, dim, rows, tile);
   }
 }
 
@@ -217,8 +224,10 @@ HWY_NOINLINE void AttendChunk(const AttentionArgs& args, std::size_t begin, std:
       AttendOneOf<KvType::kF32>(args, state, page, rows, next_k);
     } else if (args.k_type == KvType::kF16) {
       AttendOneOf<KvType::kF16>(args, state, page, rows, next_k);
-    } else {
+    } else if (args.k_type == KvType::kQ8_0) {
       AttendOneOf<KvType::kQ8_0>(args, state, page, rows, next_k);
+    } else {
+      AttendOneOf<KvType::kQ4_0>(args, state, page, rows, next_k);
     }
   }
 

@@ -363,6 +363,8 @@ HWY_INLINE void TransposedRows(KvType type, KvRows page, std::size_t dim, std::s
       return TransposeRows<KvType::kF16>(page, dim, rows, next, tile);
     case KvType::kQ8_0:
       return TransposeRows<KvType::kQ8_0>(page, dim, rows, next, tile);
+    case KvType::kQ4_0:
+      return TransposeRows<KvType::kQ4_0>(page, dim, rows, next, tile);
   }
 }
 
@@ -375,6 +377,8 @@ HWY_INLINE void InterleavedPage(KvType type, KvRows page, std::size_t dim, std::
       return InterleavePage<KvType::kF16>(page, dim, rows, next, padded, tile);
     case KvType::kQ8_0:
       return InterleavePage<KvType::kQ8_0>(page, dim, rows, next, padded, tile);
+    case KvType::kQ4_0:
+      return InterleavePage<KvType::kQ4_0>(page, dim, rows, next, padded, tile);
   }
 }
 

@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "brink/core/aligned.h"
@@ -31,6 +33,8 @@ struct CpuBackendOptions {
   const Kernels* kernels = nullptr;  ///< nullptr: best_kernels()
   bool same_kernels = false;         ///< one kind of kernel for any number of rows
   ProductObserver observer = {};     ///< called before every product, if there is one
+  /// For Activations::kInt8Tensor: of every matrix by its first byte (scales_by_matrix()).
+  std::unordered_map<const std::uint8_t*, float> activation_scales = {};
 };
 
 class CpuBackend final : public Backend {
@@ -76,6 +80,9 @@ class CpuBackend final : public Backend {
   void for_rows(std::size_t rows, std::size_t work, F&& fn);
 
   void multiply_all(std::span<const Product> products);
+  void multiply_simulated(std::span<const Product> products);
+  // Replaces the input by what simulated activations make of it before it meets `matrix`.
+  void round_input(const WeightMatrix& matrix);
   void observe(std::span<const Product> products);
   void multiply_one(const WeightMatrix& matrix, float* y);
   void assign(const float* x, std::size_t rows, std::size_t columns, std::size_t alike = 0);
@@ -125,7 +132,9 @@ class CpuBackend final : public Backend {
   const KvLayout layout_;
   const RopeTable rope_;
   ThreadPool pool_;
-  ActivationBuffer input_;  // of the product at hand
+  ActivationBuffer input_;                             // of the product at hand
+  AlignedBuffer<float> rounded_;                       // of simulated activations
+  std::unordered_set<const std::uint8_t*> simulated_;  // matrices whose input is rounded so
   ProductScratch scratch_;
 
   Batch batch_;

@@ -84,6 +84,7 @@ void CpuBackend::observe_rows() {
 // All of row_products_ in one parallel region, by the kernels that multiply() would use.
 void CpuBackend::multiply_rows() {
   if (options_.observer) observe_rows();
+  if (is_simulated(options_.activations)) round_input(*row_products_.front().weights);
   row_parts_.clear();
   std::size_t items = 0;
   for (const RowProduct& p : row_products_) {

@@ -8,6 +8,8 @@
 
 #include "brink/core/error.h"
 #include "brink/cpu/backend.h"
+#include "brink/cpu/simulated_activations.h"
+#include "brink/model/activation_scales.h"
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -62,6 +64,8 @@ CpuBackend::CpuBackend(const Config& config, const Weights& weights,
       pool_(options.threads) {
   const std::size_t batch = options.batch;
   const std::size_t embedding = config.embedding;
+  if (is_simulated(options.activations))
+    for_each_rounded_matrix(weights, [&](const WeightMatrix& m) { simulated_.insert(m.data); });
   places_.reserve(batch);
   x_ = AlignedBuffer<float>(batch * embedding);
   norm_ = AlignedBuffer<float>(batch * embedding);
@@ -112,9 +116,10 @@ std::uint64_t CpuBackend::working_bytes(const Config& config, const CpuBackendOp
   values += 2 * std::max<std::uint64_t>(batch, w.choices) * w.hidden;
   if (config.experts > 0) values += (batch + batch * w.choices) * config.embedding;
   values += rows * config.vocabulary;
+  if (is_simulated(options.activations)) values += std::max(batch, w.choices) * w.activation;
   // The rounded input of a product: q8 values have scales and sums beside them.
   const std::uint64_t input =
-      batch * w.activation * 2 * (options.activations == Activations::kF32 ? 2 : 1) +
+      batch * w.activation * 2 * (as_multiplied(options.activations) == Activations::kF32 ? 2 : 1) +
       (options.activations == Activations::kQ8 ? batch * w.activation / 2 : 0);
   const Kernels& kernels = options.kernels != nullptr ? *options.kernels : best_kernels();
   const unsigned threads = options.threads != 0 ? options.threads : ThreadPool::default_threads();
@@ -123,7 +128,7 @@ std::uint64_t CpuBackend::working_bytes(const Config& config, const CpuBackendOp
 }
 
 std::uint64_t CpuBackend::allocated_bytes() const {
-  std::uint64_t sum = input_.bytes() + scratch_.bytes.bytes();
+  std::uint64_t sum = input_.bytes() + rounded_.bytes() + scratch_.bytes.bytes();
   for (const AlignedBuffer<float>* buffer :
        {&x_, &norm_, &q_, &k_, &v_, &attention_, &gate_, &up_, &out_, &rotations_, &logits_,
         &routes_, &shared_routes_, &shared_gate_, &shared_up_, &gathered_, &expert_out_})
@@ -147,7 +152,7 @@ void CpuBackend::for_rows(std::size_t rows, std::size_t work, F&& fn) {
 
 void CpuBackend::assign(const float* x, std::size_t rows, std::size_t columns, std::size_t alike) {
   if (options_.same_kernels) alike = std::max(alike, kMatvecTokens + 1);
-  input_.assign(x, columns, rows, columns, options_.activations, alike);
+  input_.assign(x, columns, rows, columns, as_multiplied(options_.activations), alike);
 }
 
 void CpuBackend::observe(std::span<const Product> products) {
@@ -161,7 +166,43 @@ void CpuBackend::observe(std::span<const Product> products) {
 
 void CpuBackend::multiply_all(std::span<const Product> products) {
   if (options_.observer) observe(products);
-  multiply(pool_, kernels_, products, input_, scratch_);
+  if (is_simulated(options_.activations))
+    multiply_simulated(products);
+  else
+    multiply(pool_, kernels_, products, input_, scratch_);
+}
+
+void CpuBackend::multiply_simulated(std::span<const Product> products) {
+  std::array<Product, kMaxProducts> rounded;
+  std::size_t count = 0;
+  for (const Product& product : products) {
+    if (simulated_.contains(product.weights.data))
+      rounded.at(count++) = product;
+    else
+      multiply(pool_, kernels_, {&product, 1}, input_, scratch_);
+  }
+  if (count == 0) return;
+  round_input(rounded[0].weights);
+  multiply(pool_, kernels_, std::span(rounded).first(count), input_, scratch_);
+}
+
+void CpuBackend::round_input(const WeightMatrix& matrix) {
+  const std::size_t tokens = input_.tokens(), n = input_.columns();
+  const float* const x = input_.values();
+  rounded_.reserve_discarding(tokens * n);
+  const Activations how = options_.activations;
+  const float fixed =
+      how == Activations::kInt8Tensor ? options_.activation_scales.at(matrix.data) : 0.0f;
+  for_rows(tokens, 4 * n, [&](std::size_t row, unsigned) {
+    const float* const from = x + row * n;
+    float* const to = rounded_.data() + row * n;
+    if (how == Activations::kFp8)
+      round_fp8(from, n, row_scale(from, n, kE4M3Max), to);
+    else
+      round_int8(from, n, how == Activations::kInt8Tensor ? fixed : row_scale(from, n, kInt8Max),
+                 to);
+  });
+  assign(rounded_.data(), tokens, n, input_.alike());
 }
 
 void CpuBackend::multiply_one(const WeightMatrix& matrix, float* y) {

@@ -17,15 +17,35 @@
 
 namespace brink {
 
-/// Element type of a KV cache.
-enum class KvType : std::uint8_t { kF32, kF16, kQ8_0 };
+/// Element type of a KV cache: numbers, or blocks of 32 as the weight types of that name.
+enum class KvType : std::uint8_t { kF32, kF16, kQ8_0, kQ4_0 };
 
 /// Positions per page of the KV cache; also the block of the online softmax.
 inline constexpr std::size_t kKvPage = 64;
 
-/// Bytes of one cached vector of `dim` values; kQ8_0 needs a multiple of 32.
+/// Values that share a scale: cached vectors must be a multiple of it.
+constexpr std::size_t kv_block(KvType type) {
+  return type == KvType::kQ8_0 || type == KvType::kQ4_0 ? 32 : 1;
+}
+
+/// Bytes of kv_block() values.
+constexpr std::size_t kv_block_bytes(KvType type) {
+  switch (type) {
+    case KvType::kF32:
+      return 4;
+    case KvType::kF16:
+      return 2;
+    case KvType::kQ8_0:
+      return 34;
+    case KvType::kQ4_0:
+      return 18;
+  }
+  return 0;
+}
+
+/// Bytes of one cached vector of `dim` values.
 constexpr std::size_t kv_row_bytes(KvType type, std::size_t dim) {
-  return type == KvType::kF32 ? dim * 4 : type == KvType::kF16 ? dim * 2 : dim / 32 * 34;
+  return dim / kv_block(type) * kv_block_bytes(type);
 }
 
 /// What attention computes with. kBf16 rounds queries, keys, weights and values to bf16 (a relative

@@ -75,6 +75,13 @@ inline double kv_value(KvType type, const void* row, std::size_t i) {
       const std::int8_t q = static_cast<std::int8_t>(block[2 + i % 32]);
       return static_cast<double>(f16_to_f32(half)) * static_cast<double>(q);
     }
+    case KvType::kQ4_0: {
+      const std::uint8_t* block = bytes + i / 32 * 18;
+      std::memcpy(&half, block, sizeof(half));
+      const int byte = block[2 + i % 16];
+      const int q = (i % 32 < 16 ? byte & 15 : byte >> 4) - 8;
+      return static_cast<double>(f16_to_f32(half)) * static_cast<double>(q);
+    }
   }
   return 0;
 }

@@ -73,6 +73,12 @@ SessionOptions window_options(SessionOptions options, const TokenWindows& window
 void run_windows(Session& session, const TokenWindows& windows, std::size_t begin, std::size_t end,
                  const LogitsSink& sink, const std::function<void(std::size_t)>& on_window = {});
 
+/// Runs all tokens of all windows, with f32 activations and KV cache whatever `options` says of
+/// those, on the CPU, and shows the inputs of all products to `observer`.
+void run_observed(const Model& model, const TokenWindows& windows, SessionOptions options,
+                  const ProductObserver& observer,
+                  const std::function<void(std::size_t)>& on_window = {});
+
 }  // namespace brink
 
 #endif  // BRINK_EVAL_WINDOWS_H_

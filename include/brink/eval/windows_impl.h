@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "brink/core/error.h"
 #include "brink/eval/windows.h"
@@ -79,6 +80,26 @@ void run_windows(Session& session, const TokenWindows& windows, std::size_t begi
     });
     clear();
     if (on_window) on_window(w + inputs.size() - begin);
+  }
+}
+
+void run_observed(const Model& model, const TokenWindows& windows, SessionOptions options,
+                  const ProductObserver& observer,
+                  const std::function<void(std::size_t)>& on_window) {
+  options = window_options(std::move(options), windows);
+  options.activations = Activations::kF32;
+  options.kv_type = KvType::kF32;
+  options.observer = observer;
+  Session session(model, options);
+  // With the logits of all tokens, so that all go through the last layer and the output.
+  std::vector<SequenceInput> inputs;
+  for (std::size_t w = 0; w < windows.size(); w += inputs.size()) {
+    inputs.clear();
+    for (std::size_t s = 0; s < options.sequences && w + s < windows.size(); ++s)
+      inputs.push_back({s, windows[w + s], Logits::kAll});
+    session.step_to(inputs, [](std::size_t, std::span<const float>) {});
+    for (std::size_t s = 0; s < inputs.size(); ++s) session.clear(s);
+    if (on_window) on_window(w + inputs.size());
   }
 }
 

@@ -71,9 +71,10 @@ inline ActivationWidths::ActivationWidths(const Config& config) {
 inline KvLayout::KvLayout(const Config& config, KvType type)
     : k_row(kv_row_bytes(type, config.key_length)), v_row(kv_row_bytes(type, config.value_length)) {
   const auto check = [&](const char* what, std::size_t dim) {
-    if (type == KvType::kQ8_0 && dim % 32 != 0)
-      throw Error(std::string("KV type q8_0 needs a ") + what +
-                  " length that is a multiple of 32, this model has " + std::to_string(dim));
+    if (dim % kv_block(type) != 0)
+      throw Error(std::string("KV type ") + (type == KvType::kQ8_0 ? "q8_0" : "q4_0") +
+                  " needs a " + what + " length that is a multiple of " +
+                  std::to_string(kv_block(type)) + ", this model has " + std::to_string(dim));
   };
   check("key", config.key_length);
   check("value", config.value_length);

@@ -14,6 +14,7 @@
 #include "brink/core/aligned.h"
 #include "brink/cpu/activations.h"
 #include "brink/cpu/kernels.h"
+#include "brink/model/activation_scales.h"
 #include "brink/model/backend.h"
 #include "brink/model/generate.h"
 #include "brink/model/kv_cache.h"
@@ -49,6 +50,8 @@ struct SessionOptions {
   /// CPU: multiply any number of rows with the kernels for many. Then the same tokens give the same
   /// bits whatever else is in a step, at some cost in steps of few tokens.
   bool same_kernels = false;
+  /// For Activations::kInt8Tensor: a scale for every matrix concerned.
+  ActivationScales activation_scales = {};
   /// CPU only: sees the input of every product, as f32, before it is rounded to `activations`.
   ProductObserver observer = {};
 };

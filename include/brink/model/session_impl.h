@@ -35,6 +35,8 @@ inline SessionOptions checked(const SessionOptions& options) {
   check_range("batch", options.batch, kMaxBatch);
   if (options.observer && options.backend != BackendKind::kCpu)
     throw Error("products can only be observed on the CPU");
+  if (is_simulated(options.activations) && options.backend != BackendKind::kCpu)
+    throw Error("activations int8-token, int8-tensor and fp8 are only computed on the CPU");
   if (options.sequences * options.context > kMaxContext * 16)
     throw Error("session options: " + std::to_string(options.sequences) + " sequences of " +
                 std::to_string(options.context) + " positions are too many");
@@ -79,7 +81,11 @@ inline std::size_t device_layers(const SessionOptions& options, std::size_t all)
 
 inline std::unique_ptr<Backend> make_backend(const Model& model, const SessionOptions& options) {
   const auto cpu = [&](const Config& config, const Weights& weights) -> std::unique_ptr<Backend> {
-    return std::make_unique<CpuBackend>(config, weights, backend_options(options));
+    CpuBackendOptions cpu_options = backend_options(options);
+    if (options.activations == Activations::kInt8Tensor)
+      cpu_options.activation_scales =
+          scales_by_matrix(model.gguf(), weights, options.activation_scales);
+    return std::make_unique<CpuBackend>(config, weights, cpu_options);
   };
   const auto vulkan = [&](const Config& config, const Weights& weights) {
     return make_vulkan_backend(config, weights, vulkan_options(options));

@@ -1,0 +1,40 @@
+// qeval calibrate.
+#include <cstdio>
+
+#include "brink/eval/calibration.h"
+#include "tools/qeval/dial.h"
+#include "tools/qeval/options.h"
+#include "tools/qeval/report.h"
+#include "tools/support/text_file.h"
+
+namespace brink::tools {
+
+int calibrate(const CalibrateOptions& options) {
+  const std::string text = read_text(options.text.text);
+  const Model model = Model::open(options.model);
+  const TokenWindows windows = windows_of(model, text, options.text);
+  Run run("calibration", windows);
+  const ActivationScales scales = calibrate_activations(model, windows, options.text.session(),
+                                                        options.percentile, run.on_window());
+  run.finish();
+  const Json about = {{"model", options.model},
+                      {"text", options.text.text},
+                      {"percentile", options.percentile},
+                      {"context", windows.context()},
+                      {"windows", windows.size()}};
+  write_scales(options.output, scales, about);
+  if (options.text.json) {
+    Json report = about;
+    report["output"] = options.output;
+    report["tensors"] = scales.size();
+    report["tokens_per_second"] = run.tokens_per_second();
+    std::fputs(to_text(report, 1).c_str(), stdout);
+  } else {
+    std::printf("%s: scales of %zu tensors, %zu windows of %zu tokens, %.1f tokens/s\n",
+                options.output.c_str(), scales.size(), windows.size(), windows.context(),
+                run.tokens_per_second());
+  }
+  return 0;
+}
+
+}  // namespace brink::tools
