@@ -13,10 +13,10 @@ int calibrate(const CalibrateOptions& options) {
   const std::string text = read_text(options.text.text);
   const Model model = Model::open(options.model);
   const TokenWindows windows = windows_of(model, text, options.text);
-  Run run("calibration", windows);
+  WindowProgress progress("calibration", windows);
   const ActivationScales scales = calibrate_activations(model, windows, options.text.session(),
-                                                        options.percentile, run.on_window());
-  run.finish();
+                                                        options.percentile, progress.on_window());
+  progress.finish();
   const Json about = {{"model", options.model},
                       {"text", options.text.text},
                       {"percentile", options.percentile},
@@ -27,12 +27,10 @@ int calibrate(const CalibrateOptions& options) {
     Json report = about;
     report["output"] = options.output;
     report["tensors"] = scales.size();
-    report["tokens_per_second"] = run.tokens_per_second();
     std::fputs(to_text(report, 1).c_str(), stdout);
   } else {
-    std::printf("%s: scales of %zu tensors, %zu windows of %zu tokens, %.1f tokens/s\n",
-                options.output.c_str(), scales.size(), windows.size(), windows.context(),
-                run.tokens_per_second());
+    std::printf("%s: scales of %zu tensors, %zu windows of %zu tokens\n", options.output.c_str(),
+                scales.size(), windows.size(), windows.context());
   }
   return 0;
 }

@@ -81,9 +81,10 @@ SessionOptions Dial::apply(const DialSetting& setting, const Model& model, Sessi
     text.context = kCalibrationContext;
     text.most_windows = kCalibrationWindows;
     const TokenWindows windows = windows_of(model, text_, text);
-    Run run("calibration", windows);
-    scales_ = calibrate_activations(model, windows, session, options_.percentile, run.on_window());
-    run.finish();
+    WindowProgress progress("calibration", windows);
+    scales_ =
+        calibrate_activations(model, windows, session, options_.percentile, progress.on_window());
+    progress.finish();
     model_ = model.gguf().path();
   }
   session.activation_scales = scales_;
