@@ -4,7 +4,7 @@
 # is missing.
 set -eu
 packages="g++ cmake ninja-build ccache libhwy-dev libxxhash-dev libcli11-dev nlohmann-json3-dev
-  libsqlite3-dev libgtest-dev glslang-tools spirv-tools libvulkan-dev"
+  libsqlite3-dev libseccomp-dev libgtest-dev glslang-tools spirv-tools libvulkan-dev"
 [ "${1:-}" != tests ] || packages="$packages mesa-vulkan-drivers vulkan-validationlayers
   python3-numpy python3-torch libopenblas0"
 missing=""

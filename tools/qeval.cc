@@ -1,5 +1,6 @@
 // Measures what a quantization costs in quality.
 #include "tools/qeval/options.h"
+#include "tools/qeval/tasks.h"
 
 namespace brink::tools {
 namespace {
@@ -51,7 +52,8 @@ int main(int argc, char** argv) {
       "  qeval divergence --base f16.gguf -m q8_0.gguf -m q4_k_m.gguf -f text.txt\n"
       "  qeval perplexity -m q4_k_m.gguf -f text.txt --activations f32,q8,fp8 --kv-type f16,q4_0\n"
       "  qeval importance -m f16.gguf -f text.txt -o imatrix.gguf\n"
-      "  qeval calibrate -m f16.gguf -f text.txt -o scales.json",
+      "  qeval calibrate -m f16.gguf -f text.txt -o scales.json\n"
+      "  qeval tasks -m q4_k_m.gguf --task gsm8k.jsonl --grader gsm8k",
       "qeval");
   app.set_help_flag("-h,--help", "Show this help");  // before the subcommands, which inherit it
   app.require_subcommand(1);
@@ -125,7 +127,14 @@ int main(int argc, char** argv) {
   add_text_options(*calibrate_app, calibrate_options.text);
   add_threads(*calibrate_app, calibrate_options.text.engine);
 
+  TasksOptions tasks_options;
+  CLI::App* tasks_app = add_tasks(app, tasks_options);
+  RegradeOptions regrade_options;
+  CLI::App* regrade_app = add_regrade(app, regrade_options);
+
   return run_tool(app, argc, argv, [&] {
+    if (tasks_app->parsed()) return tasks(tasks_options);
+    if (regrade_app->parsed()) return regrade(regrade_options);
     if (perplexity_app->parsed()) return perplexity(perplexity_options);
     if (divergence_app->parsed()) return divergence(divergence_options);
     if (calibrate_app->parsed()) return calibrate(calibrate_options);
