@@ -129,6 +129,10 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(std::size_t{1}, std::size_t{10000}))
       ->option_text("N (default: 5)");
   add_engine_options(app, options.engine);
+  app.add_flag(
+      "--logits", options.logits,
+      "Prompt tests compute the logits of the second half of the prompt, as qeval perplexity\n"
+      "does, and not only those of the last token");
   app.add_flag("--profile", options.profile,
                "Show how much of each test's time every shader took (--backend vulkan); rates are\n"
                "then lower, since shaders run one by one");

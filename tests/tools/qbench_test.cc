@@ -119,6 +119,17 @@ TEST_F(QbenchTest, SharesCountTheCacheThatIsRead) {
   EXPECT_LT(std::max(empty, deep) / std::min(empty, deep), 4);
 }
 
+TEST_F(QbenchTest, PromptsCanBeMeasuredWithTheirLogits) {
+  const ToolResult result =
+      run("qbench -m '" + tiny_model() + "' -p 33 -n 0 -r 1 -t 1 --logits --json");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const Json json = Json::parse(result.out);
+  ASSERT_EQ(json.size(), 1u);
+  EXPECT_EQ(json[0]["test"], "pp33+logits");
+  EXPECT_GT(json[0]["tokens_per_second"]["median"], 0.0);
+  EXPECT_GT(json[0]["int8_share"], 0.0);
+}
+
 TEST_F(QbenchTest, TableAndCsv) {
   const std::string model = tiny_model();
   const ToolResult table = run("qbench -m '" + model + "' -p 16 -n 0 -r 1");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 #include <span>
 #include <utility>
 
@@ -62,13 +63,25 @@ void fill(Session& session, std::size_t depth) {
   }
 }
 
-Test prompt_test(Session& session, const Result& base, std::size_t count) {
+Test prompt_test(Session& session, const Result& base, std::size_t count, bool logits) {
   Test test;
   test.result = base;
-  test.result.test = "pp" + std::to_string(count);
+  test.result.test = "pp" + std::to_string(count) + (logits ? "+logits" : "");
   test.tokens = count;
+  const std::size_t outputs = logits ? count - count / 2 : 1;
   test.work = prompt_work(session.model(), session.options().kv_type, count, base.depth,
-                          session.options().batch);
+                          session.options().batch, outputs);
+  if (logits) {
+    std::vector<std::uint32_t> chosen(outputs);
+    std::iota(chosen.begin(), chosen.end(), static_cast<std::uint32_t>(count / 2));
+    test.sample = [&session, chosen, depth = base.depth,
+                   tokens = random_tokens(count, session.model().config().vocabulary)] {
+      session.truncate(0, depth);
+      const SequenceInput input{0, tokens, Logits::kChosen, chosen};
+      session.step_to({&input, 1}, [](std::size_t, std::span<const float>) {});
+    };
+    return test;
+  }
   test.sample = [&session, depth = base.depth,
                  tokens = random_tokens(count, session.model().config().vocabulary)] {
     session.truncate(0, depth);
@@ -163,7 +176,7 @@ std::vector<Result> measure(const Candidate& candidate, const BenchOptions& opti
     fill(session, depth);
     for (const std::size_t count : options.prompts) {
       if (count == 0) continue;
-      Test test = prompt_test(session, base, count);
+      Test test = prompt_test(session, base, count, options.logits);
       test.sample();  // warms the file and the buffers
       run({std::move(test)});
     }

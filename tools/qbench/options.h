@@ -26,6 +26,7 @@ struct BenchOptions {
   std::vector<std::string> types = {"Q8_0", "Q4_K_M"};
   std::string cache_folder;
   bool delete_cache = false;
+  bool logits = false;  // prompts with the logits of their second half, as qeval measures
   bool profile = false;
   bool json = false;
   bool csv = false;

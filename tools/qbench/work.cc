@@ -51,9 +51,9 @@ double position_bytes(const Model& model, KvType kv_type) {
 }  // namespace
 
 Work prompt_work(const Model& model, KvType kv_type, std::size_t tokens, std::size_t depth,
-                 std::size_t batch) {
+                 std::size_t batch, std::size_t outputs) {
   const double kv = position_bytes(model, kv_type);
-  Work work = multiply(model.weights().output.matrix, 1);
+  Work work = multiply(model.weights().output.matrix, static_cast<double>(outputs));
   // Batches of nearly equal size, as Session makes them.
   const std::size_t batches = (tokens + batch - 1) / batch;
   for (std::size_t b = 0; b < batches; ++b) {

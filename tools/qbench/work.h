@@ -25,9 +25,9 @@ struct Work {
 
 /// A prompt of `tokens` after `depth` others, computed in batches of at most `batch`: each batch
 /// reads the layers' matrices once (of experts as many as its tokens can have chosen) and the KV
-/// cache up to its last token once; the head is needed for the last token only.
+/// cache up to its last token once; the head is read once, for the logits of `outputs` tokens.
 Work prompt_work(const Model& model, KvType kv_type, std::size_t tokens, std::size_t depth,
-                 std::size_t batch);
+                 std::size_t batch, std::size_t outputs);
 
 /// `steps` tokens generated one after the other in each of `sequences`, after `depth` others: a
 /// step reads the matrices once and the KV cache of every sequence.
