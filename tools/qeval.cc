@@ -41,6 +41,28 @@ void add_models(CLI::App& app, std::vector<std::string>& models) {
       ->allow_extra_args(false);
 }
 
+CLI::App* add_report(CLI::App& app, ReportOptions& options) {
+  CLI::App* report = app.add_subcommand(
+      "report",
+      "What a store of results says, on one HTML page: charts, every quant against the baseline\n"
+      "with intervals and corrected tests, and which quants are safe");
+  report->add_option("--store", options.store, "Results of qeval")->required()->option_text("FILE");
+  report->add_option("-o,--output", options.page, "Page to write")->option_text("HTML");
+  report->add_option("--csv", options.csv, "Table to write, a row for each setting and task")
+      ->option_text("FILE");
+  report->add_flag("--json", options.json, "Print the same rows as JSON");
+  report
+      ->add_option("--baseline", options.baseline,
+                   "Weights to compare with, as measured with the most exact activations and KV\n"
+                   "cache (default: those of the most bits)")
+      ->option_text("WEIGHTS");
+  report
+      ->add_option("--tolerance", options.tolerance,
+                   "Drop in percentage points up to which a quant is good enough")
+      ->option_text("Npp (default: 2pp)");
+  return report;
+}
+
 }  // namespace
 }  // namespace brink::tools
 
@@ -53,7 +75,8 @@ int main(int argc, char** argv) {
       "  qeval perplexity -m q4_k_m.gguf -f text.txt --activations f32,q8,fp8 --kv-type f16,q4_0\n"
       "  qeval importance -m f16.gguf -f text.txt -o imatrix.gguf\n"
       "  qeval calibrate -m f16.gguf -f text.txt -o scales.json\n"
-      "  qeval tasks -m q4_k_m.gguf --task gsm8k.jsonl --grader gsm8k",
+      "  qeval tasks -m q4_k_m.gguf --task gsm8k.jsonl --grader gsm8k\n"
+      "  qeval report --store results.sqlite -o report.html",
       "qeval");
   app.set_help_flag("-h,--help", "Show this help");  // before the subcommands, which inherit it
   app.require_subcommand(1);
@@ -132,9 +155,13 @@ int main(int argc, char** argv) {
   RegradeOptions regrade_options;
   CLI::App* regrade_app = add_regrade(app, regrade_options);
 
+  ReportOptions report_options;
+  CLI::App* report_app = add_report(app, report_options);
+
   return run_tool(app, argc, argv, [&] {
     if (tasks_app->parsed()) return tasks(tasks_options);
     if (regrade_app->parsed()) return regrade(regrade_options);
+    if (report_app->parsed()) return report(report_options);
     if (perplexity_app->parsed()) return perplexity(perplexity_options);
     if (divergence_app->parsed()) return divergence(divergence_options);
     if (calibrate_app->parsed()) return calibrate(calibrate_options);

@@ -59,11 +59,20 @@ struct CalibrateOptions {
   TextOptions text;
 };
 
+struct ReportOptions {
+  std::string store;      // SQLite file
+  std::string page, csv;  // files to write, empty: none
+  bool json = false;
+  std::string baseline;  // weights, empty: those of the most bits
+  std::string tolerance = "2pp";
+};
+
 /// The subcommands. Each returns the exit code and throws Error.
 int perplexity(const PerplexityOptions& options);
 int divergence(const DivergenceOptions& options);
 int importance(const ImportanceOptions& options);
 int calibrate(const CalibrateOptions& options);
+int report(const ReportOptions& options);
 
 }  // namespace brink::tools
 

@@ -1,0 +1,101 @@
+// qeval report.
+#include <charconv>
+#include <cstdio>
+#include <span>
+#include <string>
+
+#include "brink/core/error.h"
+#include "tools/qeval/analysis.h"
+#include "tools/qeval/options.h"
+#include "tools/qeval/page.h"
+#include "tools/qeval/report_rows.h"
+#include "tools/qeval/results.h"
+#include "tools/qeval/store.h"
+#include "tools/support/output_file.h"
+#include "tools/support/table.h"
+
+namespace brink::tools {
+namespace {
+
+// "2pp", "0.5pp": percentage points, as a share.
+double parse_tolerance(const std::string& text) {
+  double points = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, points);
+  if (error != std::errc() || std::string_view(rest, end) != "pp" || !(points > 0 && points < 100))
+    throw UsageError("--tolerance: '" + printable(text, 40) +
+                     "' is no number of percentage points, like 2pp");
+  return points / 100;
+}
+
+void write(const std::string& path, const std::string& text) {
+  OutputFile file(path);
+  file.write(std::as_bytes(std::span(text)));
+  file.close();
+}
+
+// As a shell reads it.
+std::string word(const std::string& text) {
+  constexpr const char* kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+=:,@%";
+  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+std::string command_of(const ReportOptions& options) {
+  std::string command = "qeval report --store " + word(options.store);
+  if (!options.baseline.empty()) command += " --baseline " + word(options.baseline);
+  return command + " --tolerance " + word(options.tolerance) + " -o " + word(options.page);
+}
+
+std::string verdict_table(const Analysis& analysis) {
+  Table table({"model", "weights", "activations", "kv", ">bits", ">size", ">mean accuracy % [95 %]",
+               "verdict", "by task"});
+  const Results& results = analysis.results;
+  for (const Ladder& ladder : analysis.ladders) {
+    for (std::size_t i = 0; i < ladder.rungs.size(); ++i) {
+      const Ladder::Rung& rung = ladder.rungs[i];
+      const Setting& s = results.settings[rung.setting];
+      std::string tasks;
+      for (const Comparison* c : rung.comparisons)
+        tasks += (tasks.empty() ? "" : "; ") + results.tasks[c->task].name + " " +
+                 std::string(name_of(c->verdict));
+      const auto& accuracy = analysis.overall[rung.setting].accuracy;
+      table.add({printable(s.model_name, 24), printable(s.weights, 24), s.activations, s.kv_type,
+                 fixed(s.bits_per_weight, 2), human_bytes(s.file_bytes),
+                 accuracy ? percent(*accuracy) : "n/a",
+                 std::string(name_of(rung.verdict)) +
+                     (ladder.lowest_safe == i ? ", the lowest safe" : ""),
+                 printable(tasks, 200)});
+    }
+  }
+  return table.text();
+}
+
+}  // namespace
+
+int report(const ReportOptions& options) {
+  if (options.page.empty() && options.csv.empty() && !options.json)
+    throw UsageError("nothing to make: give -o, --csv or --json");
+  AnalysisOptions analysis_options{options.baseline, parse_tolerance(options.tolerance)};
+  const Store store(options.store, Store::Access::kRead);
+  Analysis analysis;
+  try {
+    analysis = analyse(load_results(store), analysis_options);
+  } catch (const Error& error) {
+    if (!error.place().file.empty()) throw;
+    throw Error(error.what(), {.file = options.store});
+  }
+  if (!options.page.empty()) write(options.page, report_page(analysis, command_of(options)));
+  if (!options.csv.empty() || options.json) {
+    const Json rows = report_rows(analysis);
+    if (!options.csv.empty()) write(options.csv, to_csv(rows));
+    if (options.json) std::fputs(to_text(rows, 1).c_str(), stdout);
+  }
+  if (!options.json) std::fputs(verdict_table(analysis).c_str(), stdout);
+  return 0;
+}
+
+}  // namespace brink::tools

@@ -1,0 +1,41 @@
+// The report as one HTML page that needs nothing beside itself: no network, no scripts.
+#ifndef BRINK_TOOLS_QEVAL_PAGE_H_
+#define BRINK_TOOLS_QEVAL_PAGE_H_
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "tools/qeval/analysis.h"
+
+namespace brink::tools {
+
+/// HTML that is well-formed XML too. `command` is what made it, for the reproduction block.
+std::string report_page(const Analysis& analysis, const std::string& command);
+
+/// Its parts, in page_tables.cc and page_charts.cc.
+std::string verdict_section(const Analysis& analysis);
+std::string chart_section(const Analysis& analysis);
+std::string comparison_section(const Analysis& analysis);
+std::string contrast_section(const Analysis& analysis);
+std::string text_section(const Analysis& analysis);
+std::string speed_section(const Analysis& analysis);
+
+/// "45.3", in percent or percentage points.
+std::string percent(double share, int decimals = 1);
+/// "45.3 [40.1, 50.4]"
+std::string percent(const Estimate& estimate, int decimals = 1);
+/// "0.0312", "2.1e-05", "< 1e-300".
+std::string p_text(double p);
+
+/// Series are the settings that differ only in their weights: these share a colour in all charts.
+struct SeriesNames {
+  explicit SeriesNames(const Results& results);
+  std::vector<std::string> names;       ///< "q8, f16", with the model where there are several
+  std::vector<std::size_t> of_setting;  ///< place in `names`
+  bool several_models = false;
+};
+
+}  // namespace brink::tools
+
+#endif  // BRINK_TOOLS_QEVAL_PAGE_H_

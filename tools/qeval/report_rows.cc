@@ -1,0 +1,127 @@
+#include "tools/qeval/report_rows.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "tools/qeval/report.h"
+
+namespace brink::tools {
+namespace {
+
+Json row_of(const Analysis& analysis, std::size_t place) {
+  const Setting& setting = analysis.results.settings[place];
+  Json row = {{"model", setting.model_name},        {"weights", setting.weights},
+              {"activations", setting.activations}, {"kv", setting.kv_type},
+              {"backend", setting.backend},         {"bits_per_weight", setting.bits_per_weight},
+              {"bytes", setting.file_bytes}};
+  if (const Speed* const speed = analysis.overall[place].speed) {
+    row["prompt_tokens_per_second"] = speed->prompt_tokens_per_second;
+    row["generation_tokens_per_second"] = speed->generation_tokens_per_second;
+    row["load_seconds"] = speed->load_seconds;
+    row["peak_bytes"] = speed->peak_bytes;
+    row["warm"] = speed->warm;
+  }
+  return row;
+}
+
+// What the ladder says, which depends on the quants of more bits.
+std::optional<Verdict> in_sequence(const Analysis& analysis, std::size_t setting) {
+  for (const Ladder& ladder : analysis.ladders)
+    for (const Ladder::Rung& rung : ladder.rungs)
+      if (rung.setting == setting) return rung.verdict;
+  return std::nullopt;
+}
+
+void fill(Json& row, const Analysis& analysis, const Comparison& c) {
+  row["baseline"] = analysis.results.settings[c.baseline].label();
+  row["pairs"] = c.paired.items;
+  set(row, "difference", c.paired.difference);
+  row["lost"] = c.paired.lost;
+  row["gained"] = c.paired.gained;
+  row["p"] = c.paired.p;
+  row["p.holm"] = c.corrected_p;
+  if (c.paired.detectable) row["detectable"] = *c.paired.detectable;
+  if (c.paired.retained) set(row, "retained", *c.paired.retained);
+  row["effective_items"] = c.paired.effective_items;
+  row["tolerance"] = analysis.options.tolerance;
+  row["equivalent"] = c.equivalent;
+  row["verdict"] = std::string(name_of(c.verdict));
+  if (const auto verdict = in_sequence(analysis, c.setting))
+    row["verdict.all_tasks"] = std::string(name_of(*verdict));
+}
+
+std::string quoted(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  return out + "\"";
+}
+
+std::string cell(const Json& value) {
+  return quoted(value.is_string() ? value.get<std::string>() : to_text(value));
+}
+
+}  // namespace
+
+Json report_rows(const Analysis& analysis) {
+  const Results& results = analysis.results;
+  Json rows = Json::array();
+  for (const TaskScore& score : analysis.scores) {
+    Json row = row_of(analysis, score.setting);
+    row["task"] = results.tasks[score.task].name;
+    row["items"] = score.items;
+    row["clusters"] = score.clusters;
+    set(row, "accuracy", score.accuracy);
+    row["truncated"] = score.truncated;
+    row["unparsed"] = score.unparsed;
+    if (score.invented) row["invented"] = *score.invented;
+    if (score.log_probability) row["log_probability"] = *score.log_probability;
+    for (const Comparison& comparison : analysis.comparisons)
+      if (comparison.setting == score.setting && comparison.task == score.task)
+        fill(row, analysis, comparison);
+    rows.push_back(std::move(row));
+  }
+  for (const TextFigures& text : results.texts) {
+    Json row = row_of(analysis, text.setting);
+    row["text"] = text.text;
+    if (text.kl_mean) set(row, "kl.mean", *text.kl_mean);
+    if (text.perplexity) set(row, "perplexity", *text.perplexity);
+    if (text.bits_per_byte) set(row, "bits_per_byte", *text.bits_per_byte);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::string to_csv(const Json& rows) {
+  std::vector<std::string> keys;
+  for (const Json& row : rows)
+    for (const auto& [key, value] : row.items())
+      if (std::ranges::find(keys, key) == keys.end()) keys.push_back(key);
+  std::string out;
+  const auto end_line = [&] { out.replace(out.size() - 1, 1, "\r\n"); };  // the last comma
+  for (const std::string& key : keys) {
+    const bool interval = key.ends_with(".ci");
+    const std::string name = interval ? key.substr(0, key.size() - 3) : key;
+    out +=
+        interval ? quoted(name + ".low") + "," + quoted(name + ".high") + "," : quoted(name) + ",";
+  }
+  if (!keys.empty()) end_line();
+  for (const Json& row : rows) {
+    for (const std::string& key : keys) {
+      const auto value = row.find(key);
+      const bool there = value != row.end();
+      if (key.ends_with(".ci"))
+        out += there ? cell((*value)[0]) + "," + cell((*value)[1]) + "," : ",,";
+      else
+        out += there ? cell(*value) + "," : ",";
+    }
+    end_line();
+  }
+  return out;
+}
+
+}  // namespace brink::tools
