@@ -1,5 +1,6 @@
 // Measures what a quantization costs in quality.
 #include "tools/qeval/options.h"
+#include "tools/qeval/sweep.h"
 #include "tools/qeval/tasks.h"
 
 namespace brink::tools {
@@ -76,6 +77,7 @@ int main(int argc, char** argv) {
       "  qeval importance -m f16.gguf -f text.txt -o imatrix.gguf\n"
       "  qeval calibrate -m f16.gguf -f text.txt -o scales.json\n"
       "  qeval tasks -m q4_k_m.gguf --task gsm8k.jsonl --grader gsm8k\n"
+      "  qeval sweep -m f16.gguf --quants all -f text.txt --task gsm8k.jsonl --grader gsm8k\n"
       "  qeval report --store results.sqlite -o report.html",
       "qeval");
   app.set_help_flag("-h,--help", "Show this help");  // before the subcommands, which inherit it
@@ -157,6 +159,10 @@ int main(int argc, char** argv) {
 
   ReportOptions report_options;
   CLI::App* report_app = add_report(app, report_options);
+  SpeedOptions speed_options;
+  CLI::App* speed_app = add_speed(app, speed_options);
+  SweepOptions sweep_options;
+  CLI::App* sweep_app = add_sweep(app, sweep_options);
 
   return run_tool(app, argc, argv, [&] {
     if (tasks_app->parsed()) return tasks(tasks_options);
@@ -165,6 +171,8 @@ int main(int argc, char** argv) {
     if (perplexity_app->parsed()) return perplexity(perplexity_options);
     if (divergence_app->parsed()) return divergence(divergence_options);
     if (calibrate_app->parsed()) return calibrate(calibrate_options);
+    if (speed_app->parsed()) return speed(speed_options);
+    if (sweep_app->parsed()) return sweep(sweep_options);
     return importance(importance_options);
   });
 }

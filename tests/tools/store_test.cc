@@ -128,6 +128,8 @@ TEST_F(StoreTest, WhatIsWrittenIsRead) {
     store.finish(run, R"({"accuracy":0.5})");
     EXPECT_TRUE(store.finished(run));
     EXPECT_NE(store.open(config_of("Q8_0")), run);
+    store.set_note("a", "1");
+    store.set_note("a", "2");
   }
   const Store store(path(), Store::Access::kRead);
   const std::int64_t run = store.find(config).value();
@@ -161,6 +163,8 @@ TEST_F(StoreTest, WhatIsWrittenIsRead) {
   EXPECT_EQ(speed.generation_tokens_per_second, 31.25);
   EXPECT_EQ(speed.peak_bytes, 123456789012u);
   EXPECT_FALSE(speed.warm);
+  EXPECT_EQ(store.note("a"), "2");
+  EXPECT_FALSE(store.note("b").has_value());
 }
 
 TEST_F(StoreTest, KeysStandForWhatDecidesResults) {

@@ -67,12 +67,26 @@ struct ReportOptions {
   std::string tolerance = "2pp";
 };
 
+struct SpeedOptions {
+  std::string model;
+  std::string store;
+  std::size_t prompt_tokens = 512;
+  std::size_t generated_tokens = 64;
+  std::size_t repetitions = 3;
+  bool cold = false;
+  EngineOptions engine;
+  bool json = false;
+};
+
+CLI::App* add_speed(CLI::App& app, SpeedOptions& options);
+
 /// The subcommands. Each returns the exit code and throws Error.
 int perplexity(const PerplexityOptions& options);
 int divergence(const DivergenceOptions& options);
 int importance(const ImportanceOptions& options);
 int calibrate(const CalibrateOptions& options);
 int report(const ReportOptions& options);
+int speed(const SpeedOptions& options);
 
 }  // namespace brink::tools
 

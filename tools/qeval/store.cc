@@ -70,6 +70,10 @@ CREATE TABLE speed (
   peak_bytes INTEGER NOT NULL,
   warm INTEGER NOT NULL
 );
+CREATE TABLE notes (
+  key TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+);
 )sql";
 
 std::string now() {
@@ -464,6 +468,21 @@ std::optional<Speed> Store::speed(std::int64_t run) const {
   statement >> speed.load_seconds >> speed.prompt_tokens_per_second >>
       speed.generation_tokens_per_second >> speed.peak_bytes >> speed.warm;
   return speed;
+}
+
+std::optional<std::string> Store::note(const std::string& key) const {
+  Statement statement(*this, "SELECT value FROM notes WHERE key = ?");
+  statement << key;
+  if (!statement.step()) return {};
+  std::string value;
+  statement >> value;
+  return value;
+}
+
+void Store::set_note(const std::string& key, const std::string& value) {
+  Statement statement(*this, "INSERT OR REPLACE INTO notes VALUES (?, ?)");
+  statement << key << value;
+  if (const int code = statement.run(); code != SQLITE_DONE) fail(code);
 }
 
 std::vector<StoredRun> Store::runs() const {

@@ -116,6 +116,10 @@ class Store {
   /// In the order they were begun.
   std::vector<StoredRun> runs() const;
 
+  /// Facts that are not about one run, by keys of their writer's choice.
+  std::optional<std::string> note(const std::string& key) const;
+  void set_note(const std::string& key, const std::string& value);
+
  private:
   class Statement;
   class Transaction;

@@ -16,13 +16,18 @@ std::size_t width_of(const std::string& text) {
 
 }  // namespace
 
-Table::Table(std::initializer_list<std::string_view> headers) {
-  rows_.emplace_back();
-  for (std::string_view header : headers) {
-    right_.push_back(header.starts_with('>'));
-    if (right_.back()) header.remove_prefix(1);
-    rows_.front().emplace_back(header);
-  }
+Table::Table(std::initializer_list<std::string_view> headers) : rows_(1) {
+  for (const std::string_view header : headers) add_header(header);
+}
+
+Table::Table(const std::vector<std::string>& headers) : rows_(1) {
+  for (const std::string& header : headers) add_header(header);
+}
+
+void Table::add_header(std::string_view header) {
+  right_.push_back(header.starts_with('>'));
+  if (right_.back()) header.remove_prefix(1);
+  rows_.front().emplace_back(header);
 }
 
 void Table::add(std::vector<std::string> cells) {

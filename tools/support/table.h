@@ -15,10 +15,13 @@ namespace brink::tools {
 class Table {
  public:
   explicit Table(std::initializer_list<std::string_view> headers);
+  explicit Table(const std::vector<std::string>& headers);
   void add(std::vector<std::string> cells);  ///< as many as there are headers
   std::string text() const;
 
  private:
+  void add_header(std::string_view header);
+
   std::vector<bool> right_;
   std::vector<std::vector<std::string>> rows_;  // [0] is the header
 };

@@ -1,0 +1,96 @@
+// qeval sweep: every quant of a model, measured in everything, as one work that can be interrupted.
+#ifndef BRINK_TOOLS_QEVAL_SWEEP_H_
+#define BRINK_TOOLS_QEVAL_SWEEP_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "brink/quant/mixes.h"
+#include "tools/qeval/dial.h"
+#include "tools/qeval/store.h"
+#include "tools/support/cli.h"
+
+namespace brink::tools {
+
+struct SweepOptions {
+  std::vector<std::string> models;
+  std::vector<std::string> quants;   ///< mixes, or "all"; empty: the files as they are
+  std::string base;                  ///< without quants: what divergence is from
+  std::string importance;            ///< matrix to quantize with
+  std::string text;                  ///< empty: no perplexity and divergence
+  std::vector<std::string> tasks;    ///< files
+  std::vector<std::string> graders;  ///< one for each task, or one for all
+  std::string prompt;                ///< file for all tasks; empty: built-in prompts
+  std::size_t limit = 0;             ///< of the items of each task; 0: all
+  bool allow_code = false;
+  DialOptions dial;
+  std::size_t context = 512;
+  std::size_t most_windows = 0;
+  bool speed = true;
+  bool cold = false;
+  unsigned threads = 0;
+  std::string store = "results.sqlite";
+  std::string folder;  ///< of quants and base logits; empty: STORE.files
+  bool keep = false;
+  std::string csv;  ///< file
+  bool json = false;
+};
+
+/// The subcommand, its options and what it does; returns the exit code and throws Error.
+CLI::App* add_sweep(CLI::App& app, SweepOptions& options);
+int sweep(const SweepOptions& options);
+
+/// A file to measure, or how to make it.
+struct SweepModel {
+  std::string source;       ///< path of the -m it comes from
+  std::string source_hash;  ///< fingerprint of its tensors
+  std::optional<Mix> mix;   ///< not there: the source itself
+  std::string path;         ///< where the file is, or will be
+  /// Known of files that are there, and of those that an earlier sweep made.
+  std::string hash;
+  std::string name;  ///< general.name, or the file's
+  std::string weights;
+  double bits_per_weight = 0;
+  std::uint64_t bytes = 0;
+  std::string base;  ///< path of the model that divergence is from; empty: of none
+  std::string base_hash;
+};
+
+/// What is left out, and why.
+struct SkippedQuant {
+  std::string source, quant, reason;
+};
+
+struct SweepModels {
+  std::vector<SweepModel> models;
+  std::vector<SkippedQuant> skipped;
+};
+
+/// The sources, each followed by its quants from the most bits on. Throws Error for a file that
+/// cannot be read, UsageError for a quant that is none.
+SweepModels plan_sweep(const SweepOptions& options, const std::string& folder, const Store& store);
+
+/// Makes the file of a quant unless it is there, and notes in the store what became known of it.
+void make_quant(SweepModel& model, const SweepOptions& options, Store& store);
+
+/// A row of the report: a model under one setting of the dial.
+struct SweepRow {
+  const SweepModel* model = nullptr;
+  std::string activations, kv_type;
+  Json divergence, perplexity, speed;  ///< rows of these subcommands; null where not measured
+  std::vector<Json> tasks;             ///< in the order of the options
+};
+
+/// Flat objects sorted by size; see docs/measuring.md.
+Json sweep_json(const std::vector<SweepRow>& rows, const SweepOptions& options);
+std::string sweep_table(const Json& rows, const SweepOptions& options);
+
+/// All finished runs of a store: what was measured and every figure, a run a line.
+std::string runs_csv(const Store& store);
+
+}  // namespace brink::tools
+
+#endif  // BRINK_TOOLS_QEVAL_SWEEP_H_

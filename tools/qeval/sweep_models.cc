@@ -1,0 +1,234 @@
+// Which files a sweep measures, and how quants are made.
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "brink/core/error.h"
+#include "brink/core/fingerprint.h"
+#include "brink/core/progress.h"
+#include "brink/gguf/fingerprint.h"
+#include "brink/gguf/reader.h"
+#include "brink/quant/importance.h"
+#include "brink/quantize/plan.h"
+#include "brink/quantize/quantize.h"
+#include "tools/qeval/report.h"
+#include "tools/qeval/sweep.h"
+#include "tools/support/text_file.h"
+#include "tools/support/type_name.h"
+
+namespace brink::tools {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string lower(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+double bits_per_weight_of(const Gguf& gguf) {
+  double bytes = 0, weights = 0;
+  for (const GgufTensor& tensor : gguf.tensors()) {
+    bytes += static_cast<double>(tensor.bytes);
+    weights += static_cast<double>(tensor.elements());
+  }
+  return weights == 0 ? 0 : 8 * bytes / weights;
+}
+
+std::uint64_t data_bytes_of(const Gguf& gguf) {
+  std::uint64_t bytes = 0;
+  for (const GgufTensor& tensor : gguf.tensors()) bytes += tensor.bytes;
+  return bytes;
+}
+
+// Names and shapes of all tensors: the same for all quants of one model.
+std::string shape_of(const Gguf& gguf) {
+  std::map<std::string, std::string> shapes;
+  for (const GgufTensor& tensor : gguf.tensors()) {
+    std::string& shape = shapes[std::string(tensor.name)];
+    for (std::uint32_t d = 0; d < tensor.dimensions; ++d)
+      shape += " " + std::to_string(tensor.shape[d]);
+  }
+  std::string text;
+  for (const auto& [name, shape] : shapes) text += name + shape + "\n";
+  return fingerprint(text);
+}
+
+SweepModel described(const std::string& path, const Gguf& gguf) {
+  SweepModel model;
+  model.source = model.path = path;
+  model.hash = model.source_hash = fingerprint(gguf);
+  const auto name = gguf.get_string("general.name");
+  model.name = name && !name->empty() ? std::string(*name) : fs::path(path).stem().string();
+  model.weights = type_name(gguf);
+  model.bits_per_weight = bits_per_weight_of(gguf);
+  model.bytes = gguf.file_bytes();
+  return model;
+}
+
+TypeRequest request_of(const Mix& mix, const SweepOptions& options) {
+  TypeRequest request;
+  request.mix = mix;
+  request.importance_matrix = !options.importance.empty();
+  return request;
+}
+
+std::string note_key(const SweepModel& model, const std::string& importance_hash) {
+  return "quant " + std::string(BRINK_VERSION) + " " + model.source_hash + " " + model.mix->name +
+         " " + importance_hash;
+}
+
+std::string importance_hash_of(const SweepOptions& options) {
+  return options.importance.empty() ? "" : fingerprint(read_text(options.importance));
+}
+
+// What an earlier sweep found out about the file that this would be.
+void recall(SweepModel& model, const std::string& importance_hash, const Store& store) {
+  const auto note = store.note(note_key(model, importance_hash));
+  if (!note) return;
+  const Json json = Json::parse(*note, nullptr, false);
+  if (!json.is_object()) return;
+  model.hash = json.value("hash", "");
+  model.weights = json.value("weights", "");
+  model.bits_per_weight = json.value("bits_per_weight", 0.0);
+  model.bytes = json.value("bytes", std::uint64_t{0});
+}
+
+bool is_all(const std::string& quant) { return lower(quant) == "all"; }
+
+// The quants asked for, the most bits first where that is "all".
+std::vector<Mix> wanted_mixes(const SweepOptions& options) {
+  std::vector<Mix> mixes;
+  std::set<std::string> seen;
+  const auto add = [&](const Mix& mix) {
+    if (seen.insert(mix.name).second) mixes.push_back(mix);
+  };
+  for (const std::string& quant : options.quants) {
+    if (is_all(quant)) {
+      for (const std::string_view name : mix_names()) add(find_mix(name).value());
+      continue;
+    }
+    std::string upper = quant;
+    for (char& c : upper) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    auto mix = find_mix(quant);
+    if (!mix) mix = find_mix(upper);
+    if (!mix) throw UsageError("--quants: no type or mix '" + quant + "'");
+    add(*mix);
+  }
+  return mixes;
+}
+
+// Why a mix is not made of this file; empty: it is.
+std::string reason_to_skip(const Gguf& gguf, const std::vector<PlannedTensor>& plan,
+                           const SweepOptions& options) {
+  if (data_bytes(plan) >= data_bytes_of(gguf)) return "it is not smaller than the source";
+  if (!options.importance.empty()) return "";
+  for (const PlannedTensor& planned : plan)
+    if (planned.quantizable && needs_importance(planned.type))
+      return std::string(size_of(planned.type).name) + " needs an importance matrix (--imatrix)";
+  return "";
+}
+
+}  // namespace
+
+SweepModels plan_sweep(const SweepOptions& options, const std::string& folder, const Store& store) {
+  SweepModels result;
+  const std::vector<Mix> mixes = wanted_mixes(options);
+  const bool all = std::any_of(options.quants.begin(), options.quants.end(), is_all);
+  const std::string importance_hash = importance_hash_of(options);
+  std::string base_path, base_hash, base_shape;
+  std::set<std::string> seen;
+  for (const std::string& path : options.models) {
+    const Gguf gguf = Gguf::open(path);
+    SweepModel source = described(path, gguf);
+    if (!seen.insert(source.hash).second) continue;  // the same file twice
+    if (!mixes.empty()) {
+      source.base = path;
+      source.base_hash = source.hash;
+    } else {
+      if (base_path.empty()) {
+        base_path = options.base.empty() ? path : options.base;
+        const Gguf base = Gguf::open(base_path);
+        base_hash = fingerprint(base);
+        base_shape = shape_of(base);
+      }
+      if (shape_of(gguf) == base_shape) {
+        source.base = base_path;
+        source.base_hash = base_hash;
+      }
+    }
+    result.models.push_back(source);
+    const std::size_t first = result.models.size();
+    for (const Mix& mix : mixes) {
+      const std::vector<PlannedTensor> plan = plan_types(gguf, request_of(mix, options));
+      if (const std::string reason = reason_to_skip(gguf, plan, options); !reason.empty()) {
+        // Of "all" nobody expects the types that the source has.
+        if (!all || reason.find("smaller") == std::string::npos)
+          result.skipped.push_back({path, mix.name, reason});
+        continue;
+      }
+      SweepModel quant = source;
+      quant.mix = mix;
+      quant.hash.clear();
+      quant.weights = mix.name;
+      quant.bits_per_weight = bits_per_weight(plan);
+      quant.bytes = source.bytes - data_bytes_of(gguf) + data_bytes(plan);
+      std::string name = fs::path(path).stem().string() + "-" + source.hash.substr(0, 8) + "-" +
+                         mix.name + (importance_hash.empty() ? "" : "-") +
+                         importance_hash.substr(0, 8) + ".gguf";
+      std::replace(name.begin(), name.end(), ':', '-');
+      quant.path = (fs::path(folder) / name).string();
+      recall(quant, importance_hash, store);
+      result.models.push_back(quant);
+    }
+    std::stable_sort(result.models.begin() + static_cast<std::ptrdiff_t>(first),
+                     result.models.end(), [](const SweepModel& a, const SweepModel& b) {
+                       return a.bits_per_weight > b.bits_per_weight;
+                     });
+  }
+  return result;
+}
+
+void make_quant(SweepModel& model, const SweepOptions& options, Store& store) {
+  if (!model.mix) return;
+  if (!fs::exists(model.path)) {
+    const Gguf source = Gguf::open(model.source);
+    const std::vector<PlannedTensor> plan = plan_types(source, request_of(*model.mix, options));
+    ImportanceMatrix matrix;
+    QuantizeOptions quantize_options;
+    if (!options.importance.empty()) {
+      matrix = ImportanceMatrix::load(options.importance);
+      quantize_options.importance = [&](std::string_view tensor) { return matrix.of(tensor); };
+    }
+    quantize_options.file_type = model.mix->file_type;
+    quantize_options.threads = options.threads;
+    std::uint64_t source_bytes = 0;
+    for (const PlannedTensor& planned : plan) source_bytes += planned.source->bytes;
+    Progress progress("quantize " + model.mix->name, source_bytes,
+                      {.unit = ProgressUnit::kBytes, .delay_s = 1});
+    quantize_options.on_progress = [&](std::uint64_t bytes) { progress.add(bytes); };
+    quantize(source, plan, model.path, quantize_options);
+    progress.finish();
+  }
+  const Gguf made = Gguf::open(model.path);
+  const std::string hash = fingerprint(made);
+  // The same bytes come out of the same source every time.
+  if (!model.hash.empty() && model.hash != hash)
+    throw Error("is not the file that the results in " + store.path() + " are of; delete it",
+                {.file = model.path});
+  model.hash = hash;
+  model.weights = type_name(made);
+  if (!model.mix->file_type) model.weights = model.mix->name;
+  model.bits_per_weight = bits_per_weight_of(made);
+  model.bytes = made.file_bytes();
+  store.set_note(note_key(model, importance_hash_of(options)),
+                 Json{{"hash", model.hash},
+                      {"weights", model.weights},
+                      {"bits_per_weight", model.bits_per_weight},
+                      {"bytes", model.bytes}}
+                     .dump());
+}
+
+}  // namespace brink::tools
