@@ -81,10 +81,11 @@ class BaseRun {
 
 int divergence(const DivergenceOptions& options) {
   Dial dial(options.dial);
-  const std::string text = read_text(options.text.text);
+  std::string text = read_text(options.text.text);
   std::optional<Store> store;
   if (!options.text.store.empty()) store.emplace(options.text.store);
   const Model base_model = Model::open(options.base);
+  const std::string text_hash = fingerprint(text);
   const TokenWindows windows = windows_of(base_model, text, options.text);
   // A file that cannot be compared should be known before minutes are spent on the base.
   for (const std::string& path : options.models) {
@@ -95,6 +96,7 @@ int divergence(const DivergenceOptions& options) {
                       ": their distributions cannot be compared",
                   {.file = path});
   }
+  std::string().swap(text);  // tokens stand for it from here on
   BaseRun base_run(options, base_model, windows);
   DivergenceBase base{options.base, {}, [&]() -> const BaseLogits& { return base_run.logits(); }};
   if (store) base.hash = fingerprint(base_model.gguf());
@@ -111,7 +113,7 @@ int divergence(const DivergenceOptions& options) {
                                                 .session = session,
                                                 .dial_key = dial.key(setting),
                                                 .text = options.text.text,
-                                                .text_hash = fingerprint(text),
+                                                .text_hash = text_hash,
                                                 .model_hash = {},
                                                 .store = store ? &*store : nullptr,
                                                 .on_window = progress.on_window()},

@@ -256,7 +256,7 @@ DivergenceRun run_divergence(const TextRun& run, const DivergenceBase& base) {
                       if (run.on_window) run.on_window(w);
                     });
   });
-  result.figures = summarize_divergence(windows, all);
+  result.figures = summarize_divergence(windows, std::move(all));
   result.row["base"] = base.path;
   fill(result.row, result.figures);
   end_with_rate(result.row);

@@ -72,8 +72,8 @@ using OnComparedWindows = std::function<void(std::size_t first, const TokenDiver
 void compare_windows(const BaseLogits& base, Session& session, std::size_t begin,
                      const OnComparedWindows& on_windows);
 
-/// The figures of all scored tokens, in order. Takes 4 bytes a token beside them.
-Divergence summarize_divergence(const TokenWindows& windows, const TokenDivergences& tokens);
+/// The figures of all scored tokens, in order. Moved in, they take no more memory.
+Divergence summarize_divergence(const TokenWindows& windows, TokenDivergences tokens);
 
 /// Runs the base's windows through a session. Keeps 21 bytes a scored token. `on_window`:
 /// windows done so far. Throws Error when the vocabularies differ, a logit is not finite or the

@@ -8,6 +8,7 @@
 #include <numbers>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "brink/core/error.h"
 #include "brink/eval/divergence.h"
@@ -51,7 +52,7 @@ void TokenDivergences::append(const TokenDivergences& more) {
   same_top.insert(same_top.end(), more.same_top.begin(), more.same_top.end());
 }
 
-Divergence summarize_divergence(const TokenWindows& windows, const TokenDivergences& tokens) {
+Divergence summarize_divergence(const TokenWindows& windows, TokenDivergences tokens) {
   using divergence_detail::shift_of;
   const std::size_t each = windows.scored_per_window();
   enum Column { kTokens, kBytes, kKl, kNll, kBaseNll, kSame, kShift, kSquare, kColumns };
@@ -106,7 +107,7 @@ Divergence summarize_divergence(const TokenWindows& windows, const TokenDivergen
     const double n = static_cast<double>(windows.size());
     result.ln_ratio_standard_error = std::sqrt(squares / (n - 1) / n);
   }
-  std::vector<float> values = tokens.kl;
+  std::vector<float>& values = tokens.kl;  // its order is not needed any more
   result.kl_quantiles = divergence_detail::quantiles(values, {0.5, 0.9, 0.95, 0.99, 0.999});
   result.kl_max = static_cast<double>(values.back());
   for (std::size_t i = 0; i < values.size(); ++i)
@@ -162,7 +163,7 @@ Divergence measure_divergence(const BaseLogits& base, Session& session,
     all.append(tokens);
     if (on_window) on_window(first + tokens.size() / base.windows().scored_per_window());
   });
-  return summarize_divergence(base.windows(), all);
+  return summarize_divergence(base.windows(), std::move(all));
 }
 
 Divergence measure_divergence(const BaseLogits& base, const Model& model,

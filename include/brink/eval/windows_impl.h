@@ -36,13 +36,11 @@ TokenWindows::TokenWindows(std::span<const std::int32_t> ids, std::size_t contex
 
 TokenWindows TokenWindows::of_text(const Tokenizer& tokenizer, std::string_view text,
                                    std::size_t context, std::size_t most) {
-  std::vector<std::int32_t> ids;
   std::optional<std::int32_t> bos;
   if (tokenizer.adds_bos()) bos = tokenizer.bos();
-  if (bos) ids.push_back(*bos);
-  const std::vector<std::int32_t> of_text =
+  std::vector<std::int32_t> ids =
       tokenizer.encode(text, {.add_special = false, .parse_special = false});
-  ids.insert(ids.end(), of_text.begin(), of_text.end());
+  if (bos) ids.insert(ids.begin(), *bos);
   std::vector<std::uint32_t> bytes;
   std::string piece;
   for (const std::int32_t id : ids) {
