@@ -138,6 +138,8 @@ SweepModels plan_sweep(const SweepOptions& options, const std::string& folder, c
   const std::vector<Mix> mixes = wanted_mixes(options);
   const bool all = std::any_of(options.quants.begin(), options.quants.end(), is_all);
   const std::string importance_hash = importance_hash_of(options);
+  // One that cannot be used should be known at once.
+  if (!options.importance.empty()) ImportanceMatrix::load(options.importance);
   std::string base_path, base_hash, base_shape;
   std::set<std::string> seen;
   for (const std::string& path : options.models) {
