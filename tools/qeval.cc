@@ -16,6 +16,8 @@ void add_text_options(CLI::App& app, TextOptions& options) {
   app.add_option("--windows", options.most_windows, "Use at most the first N windows of the text")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 40))
       ->option_text("N (default: all)");
+  app.add_flag("--parse-special", options.parse_special,
+               "Read control tokens in the text (<|im_start|>) as such, not as plain text");
   app.add_option("-b,--batch", options.batch, "Tokens computed at once")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 20))
       ->option_text("N (default: 512)");

@@ -51,6 +51,8 @@ int main(int argc, char** argv) {
   app.add_option("--text", request.text,
                  "Text for --budget: every other window is searched with, the rest evaluated")
       ->option_text("FILE");
+  app.add_flag("--parse-special", request.parse_special,
+               "Read control tokens in the text (<|im_start|>) as such, not as plain text");
   app.add_option("-c,--context", request.context, "Tokens a window of the text (default: 512)")
       ->check(CLI::Range(std::size_t{3}, std::size_t{1} << 20))
       ->option_text("N");

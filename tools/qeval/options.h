@@ -18,6 +18,7 @@ struct TextOptions {
   std::string text;  // file, "-" for standard input
   std::size_t context = 512;
   std::size_t most_windows = 0;  // 0: all
+  bool parse_special = false;    // control tokens in the text are tokens
   std::size_t batch = 512;
   EngineOptions engine;
   std::string store;  // SQLite file, empty: none

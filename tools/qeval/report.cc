@@ -38,7 +38,8 @@ TokenWindows windows_of(const Model& model, const std::string& text, const TextO
   for (const std::string& warning : model.tokenizer_warnings())
     std::fprintf(stderr, "qeval: warning: %s\n", warning.c_str());
   try {
-    return TokenWindows::of_text(model.tokenizer(), text, options.context, options.most_windows);
+    return TokenWindows::of_text(model.tokenizer(), text, options.context, options.most_windows,
+                                 options.parse_special);
   } catch (const Error& error) {
     throw Error(error.what(), {.file = options.text});
   }

@@ -211,11 +211,13 @@ void Sweep::plan_row(SweepModel& model, const DialSetting& setting) {
     if (options_.most_windows > 0)
       step.arguments.insert(step.arguments.end(),
                             {"--windows", std::to_string(options_.most_windows)});
+    if (options_.parse_special) step.arguments.push_back("--parse-special");
     if (!model.base.empty())
       step.arguments.insert(step.arguments.end(),
                             {"--base", model.base, "--cache-dir", folder_.path()});
     step.deciding = {content_of(options_.text), std::to_string(options_.context),
                      std::to_string(options_.most_windows)};
+    if (options_.parse_special) step.deciding.push_back("special");
     add(std::move(step));
   }
   for (std::size_t t = 0; t < options_.tasks.size(); ++t) {
@@ -380,6 +382,8 @@ CLI::App* add_sweep(CLI::App& app, SweepOptions& options) {
   command->add_option("-c,--context", options.context, "Tokens of a window of the text")
       ->check(CLI::Range(std::size_t{3}, std::size_t{1} << 20))
       ->option_text("N (default: 512)");
+  command->add_flag("--parse-special", options.parse_special,
+                    "Read control tokens in the text (<|im_start|>) as such, not as plain text");
   command->add_option("--windows", options.most_windows, "Use at most the first N windows")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 40))
       ->option_text("N (default: all)");

@@ -29,6 +29,7 @@ struct SweepOptions {
   DialOptions dial;
   std::size_t context = 512;
   std::size_t most_windows = 0;
+  bool parse_special = false;
   bool speed = true;
   bool cold = false;
   unsigned threads = 0;

@@ -68,7 +68,8 @@ std::uint64_t parse_budget(const QuantizeRequest& request, const Gguf& gguf) {
 /// Every other window is searched with; the others evaluate.
 struct Texts {
   Texts(const Model& model, const QuantizeRequest& request)
-      : all(TokenWindows::of_text(model.tokenizer(), read_text(request.text), request.context)),
+      : all(TokenWindows::of_text(model.tokenizer(), read_text(request.text), request.context, 0,
+                                  request.parse_special)),
         search(part(0, request.search_windows, request.context)),
         evaluate(part(1, request.evaluate_windows, request.context)) {}
 

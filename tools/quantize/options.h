@@ -33,6 +33,7 @@ struct QuantizeRequest {
   std::string sensitivities;         ///< file to keep them in; empty: beside OUT
   std::string plot;                  ///< SVG of the types
   std::size_t context = 512;         ///< tokens a window
+  bool parse_special = false;        ///< control tokens in the text are tokens
   std::size_t search_windows = 8;    ///< at most
   std::size_t evaluate_windows = 0;  ///< at most; 0: all that the search left
 };

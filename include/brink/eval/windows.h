@@ -24,10 +24,12 @@ namespace brink {
 /// context / 2 - 1 a window. The same as llama-perplexity does.
 class TokenWindows {
  public:
-  /// The windows of a text, at most `most` (0: all). Control tokens written in it are plain text.
-  /// Throws Error when `context` is below 3 or the text has fewer tokens.
+  /// The windows of a text, at most `most` (0: all). Control tokens written in it ("<|im_start|>")
+  /// are plain text unless `parse_special`. Throws Error when `context` is below 3 or the text has
+  /// fewer tokens.
   static TokenWindows of_text(const Tokenizer& tokenizer, std::string_view text,
-                              std::size_t context, std::size_t most = 0);
+                              std::size_t context, std::size_t most = 0,
+                              bool parse_special = false);
 
   /// Of token ids. `bytes` are those each token stands for; may be empty.
   TokenWindows(std::span<const std::int32_t> ids, std::size_t context,

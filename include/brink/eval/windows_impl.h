@@ -35,11 +35,11 @@ TokenWindows::TokenWindows(std::span<const std::int32_t> ids, std::size_t contex
 }
 
 TokenWindows TokenWindows::of_text(const Tokenizer& tokenizer, std::string_view text,
-                                   std::size_t context, std::size_t most) {
+                                   std::size_t context, std::size_t most, bool parse_special) {
   std::optional<std::int32_t> bos;
   if (tokenizer.adds_bos()) bos = tokenizer.bos();
   std::vector<std::int32_t> ids =
-      tokenizer.encode(text, {.add_special = false, .parse_special = false});
+      tokenizer.encode(text, {.add_special = false, .parse_special = parse_special});
   if (bos) ids.insert(ids.begin(), *bos);
   std::vector<std::uint32_t> bytes;
   std::string piece;
