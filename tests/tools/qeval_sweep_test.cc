@@ -280,8 +280,7 @@ TEST_F(QevalSweepTest, ErrorsAreNamed) {
     EXPECT_TRUE(result.out.empty());
   }
   // One measurement that fails does not stop the others, and is tried again.
-  fs::copy_file(reference_data("models/tiny-llama-f16.gguf"), path("no-vocabulary.gguf"));
-  const ToolResult part = run(sweep + "-m '" + path("no-vocabulary.gguf") + "' -f '" + text() +
+  const ToolResult part = run(sweep + "-m '" + vocabulary_file() + "' -f '" + text() +
                               "' -c 32 --windows 4 --activations q8 --no-speed --json");
   EXPECT_EQ(part.exit_code, 1);
   EXPECT_NE(part.err.find("1 of 2 measurements failed"), std::string::npos) << part.err;
