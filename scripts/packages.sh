@@ -6,7 +6,7 @@ set -eu
 packages="g++ cmake ninja-build ccache libhwy-dev libxxhash-dev libcli11-dev nlohmann-json3-dev
   libsqlite3-dev libseccomp-dev libgtest-dev glslang-tools spirv-tools libvulkan-dev"
 [ "${1:-}" != tests ] || packages="$packages mesa-vulkan-drivers vulkan-validationlayers
-  python3-numpy python3-torch libopenblas0"
+  python3-numpy python3-torch libopenblas0 chromium fonts-dejavu-core"
 missing=""
 for package in $packages; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||

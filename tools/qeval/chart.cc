@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <limits>
+#include <set>
 #include <utility>
 
 #include "tools/qeval/markup.h"
@@ -243,9 +243,11 @@ class Drawing {
     out += "</g>\n";
   }
 
-  // Each where it meets neither a point nor a label before it; else nowhere.
+  // Each where it meets neither a point nor a label before it; else nowhere. One of several points
+  // of the same name above each other is enough.
   void labels(std::string& out) const {
     std::vector<Box> taken;
+    std::set<std::pair<double, std::string>> named;
     for (const ChartSeries& series : chart_.series) {
       for (const ChartPoint& point : series.points) {
         const double x = x_.place(point.x), y = y_.place(point.y.value);
@@ -254,7 +256,7 @@ class Drawing {
     }
     for (const ChartSeries& series : chart_.series) {
       for (const ChartPoint& point : series.points) {
-        if (point.label.empty()) continue;
+        if (point.label.empty() || !named.emplace(point.x, point.label).second) continue;
         const std::string label = shortened(point.label, kLongestLabel);
         const double width =
             kLabelCharacter * static_cast<double>(std::min(point.label.size(), kLongestLabel + 1));

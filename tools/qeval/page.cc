@@ -39,7 +39,8 @@ padding:.6rem .8rem}
 outline-offset:2px}
 table{border-collapse:collapse;width:100%;font-size:.875rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;padding:.6rem .7rem;font-weight:600;position:sticky;left:0}
-caption small{display:block;font-weight:400;color:var(--soft);font-size:.85rem;max-width:44rem}
+caption small{display:block;font-weight:400;color:var(--soft);font-size:.85rem;
+max-width:min(44rem,100vw - 4rem);white-space:normal}
 th,td{padding:.3rem .7rem;text-align:left;border-top:1px solid var(--line);white-space:nowrap}
 thead th{vertical-align:bottom;color:var(--soft);font-weight:600;background:var(--panel)}
 tbody th{position:sticky;left:0;background:var(--bg);font-weight:600;max-width:11rem;

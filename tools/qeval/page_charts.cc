@@ -122,19 +122,21 @@ std::string chart_section(const Analysis& analysis) {
   for (std::size_t task = 0; task < results.tasks.size(); ++task) {
     Gathered points(analysis);
     for (const TaskScore& score : analysis.scores)
-      if (score.task == task)
+      if (score.task == task && results.settings[score.setting].bits_per_weight > 0)
         points.add(score.setting, results.settings[score.setting].bits_per_weight,
                    percents(score.accuracy));
     if (points.size() == 0) continue;
-    Chart chart{.id = "accuracy-" + std::to_string(task + 1),
-                .title = results.tasks[task].name,
-                .description =
-                    "Accuracy in percent against bits per weight, with 95 % intervals. "
-                    "The numbers are in the table of differences.",
-                .x_title = "bits per weight",
-                .y_title = "accuracy, %",
-                .reference = {},
-                .series = points.series(true)};
+    Chart chart{
+        .id = "accuracy-" + std::to_string(task + 1),
+        .title = results.tasks[task].name,
+        .description =
+            "Accuracy in percent against bits per weight (logarithmic), with 95 % intervals. "
+            "The numbers are in the table of differences.",
+        .x_title = "bits per weight",
+        .y_title = "accuracy, %",
+        .log_x = true,
+        .reference = {},
+        .series = points.series(true)};
     if (!series.several_models) {
       for (const Comparison& comparison : analysis.comparisons)
         if (comparison.task == task)

@@ -88,7 +88,7 @@ std::string verdict_section(const Analysis& analysis) {
                  ? escaped(results.settings[ladder.rungs[*ladder.lowest_safe].setting].weights)
                  : "none shown") +
             "</small>",
-        {"Weights", "Activations", "KV", ">Bits", ">Size", "Verdict", "By task"});
+        {"Weights", "Verdict", "Activations", "KV", ">Bits", ">Size", "By task"});
     for (const Ladder::Rung& rung : ladder.rungs) {
       const Setting& setting = results.settings[rung.setting];
       std::string verdict = html_of(rung.verdict);
@@ -98,8 +98,9 @@ std::string verdict_section(const Analysis& analysis) {
       for (const Comparison* comparison : rung.comparisons)
         by_task += (by_task.empty() ? "" : "; ") + escaped(results.tasks[comparison->task].name) +
                    " " + html_of(comparison->verdict);
-      table.add(setting_cells(setting) +
-                std::vector<std::string>{human_bytes(setting.file_bytes), verdict, by_task});
+      std::vector<std::string> cells = setting_cells(setting);
+      cells.insert(cells.begin() + 1, verdict);  // in sight on a telephone
+      table.add(cells + std::vector<std::string>{human_bytes(setting.file_bytes), by_task});
     }
     out += table.html();
   }
