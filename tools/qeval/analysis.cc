@@ -186,7 +186,10 @@ void sum_up(Analysis& analysis) {
     for (std::size_t task = 0; task < results.tasks.size(); ++task) {
       const TaskScore* score = analysis.score(i, task);
       if (score) accuracies.push_back(score->accuracy);
-      all &= score != nullptr;
+      all &= score || !std::ranges::any_of(analysis.scores, [&](const TaskScore& other) {
+               return other.task == task &&
+                      results.settings[other.setting].model_name == results.settings[i].model_name;
+             });
     }
     if (all && !accuracies.empty()) overall.accuracy = mean_of(accuracies);
     for (const SettingSpeed& speed : results.speeds)

@@ -261,14 +261,15 @@ class Drawing {
         const double width =
             kLabelCharacter * static_cast<double>(std::min(point.label.size(), kLongestLabel + 1));
         const double x = x_.place(point.x), y = y_.place(point.y.value);
-        const std::pair<double, double> corners[] = {{x + 7, y - kLabelHeight / 2},
+        // Beside and not above, where the bar of the interval is.
+        const std::pair<double, double> corners[] = {{x + 4, y - 6 - kLabelHeight},
+                                                     {x - 4 - width, y - 6 - kLabelHeight},
+                                                     {x + 4, y + 6},
+                                                     {x - 4 - width, y + 6},
+                                                     {x + 7, y - kLabelHeight / 2},
                                                      {x - 7 - width, y - kLabelHeight / 2},
-                                                     {x + 3, y - 7 - kLabelHeight},
-                                                     {x - 3 - width, y - 7 - kLabelHeight},
-                                                     {x + 3, y + 7},
-                                                     {x - 3 - width, y + 7},
-                                                     {x - width / 2, y - 10 - kLabelHeight},
-                                                     {x - width / 2, y + 10}};
+                                                     {x + 4, y - 16 - kLabelHeight},
+                                                     {x + 4, y + 16}};
         for (const auto& [left, top] : corners) {
           const Box box{left, top, left + width, top + kLabelHeight};
           if (box.left < kLeft || box.right > kWidth || box.top < 0 ||
@@ -294,9 +295,12 @@ std::vector<double> axis_ticks(double low, double high, std::size_t count, bool 
   std::vector<double> ticks;
   if (logarithmic) {
     const double decades = std::log10(high / low);
+    // Of less than a decade more than 2 and 5.
+    const std::vector<double> digits =
+        decades < 1 ? std::vector<double>{1, 2, 3, 4, 6, 8} : std::vector<double>{1, 2, 5};
     const int step = std::max(1, static_cast<int>(std::ceil(decades / static_cast<double>(count))));
     for (int e = static_cast<int>(std::floor(std::log10(low))); std::pow(10, e) <= high; ++e) {
-      for (const double digit : {1.0, 2.0, 5.0}) {
+      for (const double digit : digits) {
         if (digit != 1 && decades * 3 > static_cast<double>(count) + 1) continue;
         const double tick = digit * std::pow(10, e);
         if (tick >= low && tick <= high && (digit != 1 || e % step == 0)) ticks.push_back(tick);

@@ -43,7 +43,7 @@ std::string to_svg(const Chart& chart);
 std::string mark_svg(std::size_t style, bool ringed = false);
 
 /// Round places for about `count` marks on an axis from `low` to `high`: steps of 1, 2 or 5 times a
-/// power of ten; on a logarithmic axis 1, 2 and 5 times powers of ten, or powers alone.
+/// power of ten; on a logarithmic axis powers of ten, and as many of their multiples as have room.
 std::vector<double> axis_ticks(double low, double high, std::size_t count, bool logarithmic);
 
 }  // namespace brink::tools

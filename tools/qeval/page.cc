@@ -57,7 +57,7 @@ font-size:.875rem}
 .mark{vertical-align:-3px;margin-right:.35rem}
 svg.chart{display:block;width:100%;height:auto;max-width:34rem;margin:auto}
 svg text{fill:var(--soft);font:11px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
-svg text.label{fill:var(--fg);font-size:10px}
+svg text.label{fill:var(--fg);font-size:10px;paint-order:stroke;stroke:var(--bg);stroke-width:2.5px}
 svg line.grid{stroke:var(--line);stroke-width:.6}
 svg line.axis,svg line.tick{stroke:var(--soft)}
 svg line.base{stroke:var(--soft);stroke-dasharray:5 4}

@@ -91,13 +91,13 @@ std::string verdict_section(const Analysis& analysis) {
         {"Weights", "Verdict", "Activations", "KV", ">Bits", ">Size", "By task"});
     for (const Ladder::Rung& rung : ladder.rungs) {
       const Setting& setting = results.settings[rung.setting];
-      std::string verdict = html_of(rung.verdict);
-      if (rung.alone != rung.verdict)
-        verdict += " <span class=\"soft\">(safe by itself, behind one that is not)</span>";
+      const std::string verdict = html_of(rung.verdict);
       std::string by_task;
       for (const Comparison* comparison : rung.comparisons)
         by_task += (by_task.empty() ? "" : "; ") + escaped(results.tasks[comparison->task].name) +
                    " " + html_of(comparison->verdict);
+      if (rung.alone != rung.verdict)
+        by_task += " <span class=\"soft\">(safe by itself, behind one that is not)</span>";
       std::vector<std::string> cells = setting_cells(setting);
       cells.insert(cells.begin() + 1, verdict);  // in sight on a telephone
       table.add(cells + std::vector<std::string>{human_bytes(setting.file_bytes), by_task});

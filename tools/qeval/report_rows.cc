@@ -62,7 +62,7 @@ std::string quoted(const std::string& text) {
 }
 
 std::string cell(const Json& value) {
-  return quoted(value.is_string() ? value.get<std::string>() : to_text(value));
+  return quoted(value.is_string() ? value.get<std::string>() : value.dump());
 }
 
 }  // namespace

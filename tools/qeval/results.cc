@@ -16,8 +16,26 @@ namespace {
 
 using Key = std::tuple<std::string, std::string, std::string, std::string>;
 
+// The options of a run as a JSON object without the scales of int8-tensor activations, and these.
+struct Options {
+  explicit Options(const RunConfig& config) : rest(config.options) {
+    Json json = Json::parse(config.options, nullptr, false);
+    if (!json.is_object() || !json.contains("scales")) return;
+    if (json["scales"].is_string()) scales = json["scales"].get<std::string>();
+    json.erase("scales");
+    rest = to_text(json);
+  }
+  std::string rest, scales;
+};
+
+// Scales are a part of how activations are rounded, not of what is asked.
+std::string activations_of(const RunConfig& config) {
+  const std::string scales = Options(config).scales;
+  return scales.empty() ? config.activations : config.activations + " " + scales.substr(0, 8);
+}
+
 Key key_of(const RunConfig& config) {
-  return {config.model_hash, config.activations, config.kv_type, config.backend};
+  return {config.model_hash, activations_of(config), config.kv_type, config.backend};
 }
 Key key_of(const Setting& setting) {
   return {setting.model_hash, setting.activations, setting.kv_type, setting.backend};
@@ -35,7 +53,7 @@ std::vector<Setting> settings_of(const std::vector<StoredRun>& runs) {
     settings.push_back({.model_name = c.model_name,
                         .model_hash = c.model_hash,
                         .weights = c.weights,
-                        .activations = c.activations,
+                        .activations = activations_of(c),
                         .kv_type = c.kv_type,
                         .backend = c.backend,
                         .bits_per_weight = c.bits_per_weight,
@@ -89,8 +107,8 @@ std::size_t coarseness(const Setting& setting) {
   const auto place = [](const auto& words, const std::string& word) {
     return static_cast<std::size_t>(std::ranges::find(words, word) - words.begin());
   };
-  return place(kActivations, setting.activations) * (kKvTypes.size() + 1) +
-         place(kKvTypes, setting.kv_type);
+  const std::string kind = setting.activations.substr(0, setting.activations.find(' '));
+  return place(kActivations, kind) * (kKvTypes.size() + 1) + place(kKvTypes, setting.kv_type);
 }
 
 Results load_results(const Store& store) {
@@ -105,10 +123,11 @@ Results load_results(const Store& store) {
         results.settings, [&](const Setting& s) { return key_of(s) == key_of(c); });
     const auto setting = static_cast<std::size_t>(found - results.settings.begin());
     if (c.kind == "tasks") {
-      const auto [at, is_new] = tasks.try_emplace({c.data_hash, c.options}, results.tasks.size());
+      const std::string asked = Options(c).rest;
+      const auto [at, is_new] = tasks.try_emplace({c.data_hash, asked}, results.tasks.size());
       if (is_new) {
         const std::string name = std::filesystem::path(c.data).stem().string();
-        results.tasks.push_back({name, c.data, c.data_hash, c.options});
+        results.tasks.push_back({name, c.data, c.data_hash, asked});
       }
       results.task_runs.push_back({setting, at->second, store.items(run.id)});
     } else if (c.kind == "perplexity" || c.kind == "divergence") {
@@ -118,7 +137,7 @@ Results load_results(const Store& store) {
                     {.file = store.path()});
       results.texts.push_back({.setting = setting,
                                .text = std::filesystem::path(c.data).stem().string(),
-                               .options = c.options,
+                               .options = Options(c).rest,
                                .base_hash = c.base_hash,
                                .perplexity = figure(summary, "perplexity"),
                                .bits_per_byte = figure(summary, "bits_per_byte"),

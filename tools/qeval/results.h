@@ -17,7 +17,9 @@ namespace brink::tools {
 /// A model file and how it was run: a point of the dial.
 struct Setting {
   std::string model_name, model_hash;
-  std::string weights, activations, kv_type, backend;
+  std::string weights;
+  std::string activations;  ///< as on the command line; "int8-tensor 1a2b3c4d": with these scales
+  std::string kv_type, backend;
   double bits_per_weight = 0;
   std::uint64_t file_bytes = 0;
 

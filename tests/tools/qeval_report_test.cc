@@ -1,0 +1,383 @@
+// qeval report: its figures are those of the statistics, its page is well-formed and safe from what
+// names hold, its charts show what they were given.
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "brink/core/error.h"
+#include "brink/eval/paired.h"
+#include "tests/support/example_store.h"
+#include "tests/tools/tool_fixture.h"
+#include "tools/qeval/analysis.h"
+#include "tools/qeval/chart.h"
+#include "tools/qeval/markup.h"
+#include "tools/qeval/page.h"
+#include "tools/qeval/report_rows.h"
+#include "tools/qeval/results.h"
+#include "tools/support/table.h"
+
+namespace brink::testing {
+namespace {
+
+using tools::analyse;
+using tools::Analysis;
+using tools::load_results;
+using tools::Store;
+
+constexpr const char* kHostile = "</title><script>alert(1)</script>&\"'\xe2\x80\xae\xff\x01 name";
+
+class QevalReportTest : public ToolTest {
+ protected:
+  std::string example(const ExampleOptions& options = {.items = 60}) {
+    const std::string file = path("results.sqlite");
+    Store store(file);
+    fill_example_store(store, options);
+    return file;
+  }
+  static Analysis analysis_of(const std::string& file, const tools::AnalysisOptions& options = {}) {
+    return analyse(load_results(Store(file, Store::Access::kRead)), options);
+  }
+};
+
+std::size_t count(const std::string& text, const std::string& part) {
+  std::size_t found = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1))
+    ++found;
+  return found;
+}
+
+TEST_F(QevalReportTest, FiguresAreThoseOfTheStatistics) {
+  const std::string file = example();
+  const Analysis analysis = analysis_of(file);
+  const tools::Results& results = analysis.results;
+  ASSERT_EQ(results.settings.size(), 14u);
+  ASSERT_EQ(results.tasks.size(), 4u);
+  EXPECT_EQ(analysis.scores.size(), 4u * 14);
+  EXPECT_EQ(analysis.comparisons.size(), 4u * 13);  // all but the baseline
+  EXPECT_EQ(analysis.contrasts.size(), 13u * 6);    // pairs of four tasks
+
+  // From the items of the store, without the loader's structures.
+  const Store store(file, Store::Access::kRead);
+  std::map<std::string, std::vector<tools::Item>> items;
+  for (const tools::StoredRun& run : store.runs())
+    if (run.config.kind == "tasks")
+      items[run.config.data + run.config.weights + run.config.activations] = store.items(run.id);
+  std::vector<double> p;
+  for (const tools::Comparison& c : analysis.comparisons) {
+    const tools::Setting& setting = results.settings[c.setting];
+    const tools::Task& task = results.tasks[c.task];
+    EXPECT_EQ(results.settings[c.baseline].label(), "F16, f32, f32");
+    const auto& base = items.at(task.data + "F16f32");
+    const auto& other = items.at(task.data + setting.weights + setting.activations);
+    std::vector<double> before, after;
+    std::vector<std::uint64_t> clusters;
+    for (std::size_t i = 0; i < base.size(); ++i) {
+      before.push_back(base[i].score);
+      after.push_back(other[i].score);
+      clusters.push_back(task.name == "facts" ? i / 4 : i);
+    }
+    const PairedComparison expected = compare_paired({before, after, clusters});
+    EXPECT_EQ(c.paired.method, expected.method);
+    EXPECT_EQ(c.paired.difference.value, expected.difference.value);
+    EXPECT_EQ(c.paired.difference.ci->low, expected.difference.ci->low);
+    EXPECT_EQ(c.paired.p, expected.p);
+    EXPECT_EQ(c.paired.lost, expected.lost);
+    EXPECT_EQ(c.verdict, non_inferiority(*expected.difference.ci, 0.02));
+    const tools::TaskScore& score = *analysis.score(c.setting, c.task);
+    EXPECT_NEAR(score.accuracy.value, expected.other, 1e-12);
+    EXPECT_EQ(score.clusters, task.name == "facts" ? 15u : 60u);
+    EXPECT_EQ(score.invented.has_value(), task.name == "extraction");
+    p.push_back(c.paired.p);
+  }
+  const std::vector<double> corrected = holm(p);
+  for (std::size_t i = 0; i < p.size(); ++i)
+    EXPECT_EQ(analysis.comparisons[i].corrected_p, corrected[i]);
+}
+
+TEST_F(QevalReportTest, LaddersGoFromHighBitsDown) {
+  const Analysis analysis =
+      analysis_of(example({.items = 400}), {.baseline = {}, .tolerance = 0.05});
+  ASSERT_EQ(analysis.ladders.size(), 2u);
+  for (const tools::Ladder& ladder : analysis.ladders) {
+    double bits = 99;
+    bool reached = true;
+    for (std::size_t i = 0; i < ladder.rungs.size(); ++i) {
+      const tools::Setting& setting = analysis.results.settings[ladder.rungs[i].setting];
+      EXPECT_LT(setting.bits_per_weight, bits);
+      bits = setting.bits_per_weight;
+      EXPECT_EQ(ladder.rungs[i].comparisons.size(), 4u);
+      reached = reached && ladder.rungs[i].alone == Verdict::kSafe;
+      EXPECT_EQ(ladder.rungs[i].verdict == Verdict::kSafe, reached);
+      EXPECT_EQ(ladder.lowest_safe >= i, reached);
+    }
+    // What was made up: 8 bits hardly change an answer, 2 change many.
+    ASSERT_TRUE(ladder.lowest_safe);
+    EXPECT_EQ(ladder.rungs.back().verdict, Verdict::kUnsafe);
+  }
+  const std::string page = report_page(analysis, "qeval report");
+  const tools::Ladder& first = analysis.ladders[0];
+  const std::string& lowest =
+      analysis.results.settings[first.rungs[*first.lowest_safe].setting].weights;
+  EXPECT_NE(page.find("Lowest safe weights: <b>" + lowest + "</b>"), std::string::npos);
+}
+
+TEST_F(QevalReportTest, TheBaselineIsTheMostExactRunOfItsWeights) {
+  const std::string file = example();
+  const Analysis analysis = analysis_of(file, {.baseline = "Q8_0"});
+  for (const tools::Comparison& c : analysis.comparisons)
+    EXPECT_EQ(analysis.results.settings[c.baseline].label(), "Q8_0, f32, f32");
+  EXPECT_THROW(analysis_of(file, {.baseline = "Q9_0"}), Error);
+}
+
+TEST_F(QevalReportTest, OnlyFinishedRunsAndCommonItemsCount) {
+  const std::string file = path("results.sqlite");
+  Store store(file);
+  const auto add = [&](const std::string& weights, double bits, int first, int last, bool finish) {
+    tools::RunConfig config = example_config("tasks", "m", weights, bits, "f32", "f32");
+    config.data = "t.jsonl";
+    const std::int64_t run = store.open(config);
+    for (int i = first; i < last; ++i) {
+      tools::Item item;
+      item.index = i;
+      item.id = std::to_string(i);
+      item.score = i % 3 == 0 || bits > 8;
+      store.add(run, item);
+    }
+    if (finish) store.finish(run, "{}");
+  };
+  add("F16", 16, 0, 30, true);
+  add("Q4_0", 4.5, 10, 40, true);
+  add("Q2_K", 2.5, 0, 30, false);
+  const Analysis analysis = analysis_of(file);
+  ASSERT_EQ(analysis.comparisons.size(), 1u);
+  EXPECT_EQ(analysis.comparisons[0].paired.items, 20u);
+  EXPECT_EQ(analysis.comparisons[0].paired.lost, 14u);  // 10 to 29 without 12, 15, ... 27
+  const std::string page = report_page(analysis, "");
+  EXPECT_NE(page.find("1 unfinished run left out"), std::string::npos);
+  EXPECT_NE(page.find("not finished: left out"), std::string::npos);
+}
+
+// The scales of int8-tensor activations are in a run's options, but they change no question.
+TEST_F(QevalReportTest, ScalesOfActivationsDoNotMakeAnotherTask) {
+  const std::string file = path("results.sqlite");
+  Store store(file);
+  const auto add = [&](const char* activations, const char* options) {
+    tools::RunConfig config = example_config("tasks", "m", "F16", 16, activations, "f32");
+    config.data = "t.jsonl";
+    config.options = options;
+    const std::int64_t run = store.open(config);
+    store.add(run, tools::Item{.id = "0", .score = 1});
+    store.finish(run, "{}");
+  };
+  add("int8-tensor", R"({"grader":"exact","scales":"0123456789abcdef"})");
+  add("int8-tensor", R"({"grader":"exact","scales":"fedcba9876543210"})");
+  add("f32", R"({"grader":"exact"})");
+  const Analysis analysis = analysis_of(file);
+  EXPECT_EQ(analysis.results.tasks.size(), 1u);
+  ASSERT_EQ(analysis.comparisons.size(), 2u);
+  for (const tools::Comparison& c : analysis.comparisons)
+    EXPECT_EQ(analysis.results.settings[c.baseline].activations, "f32");
+  EXPECT_EQ(analysis.results.settings[1].activations.substr(0, 12), "int8-tensor ");
+  EXPECT_NE(analysis.results.settings[1].activations, analysis.results.settings[2].activations);
+}
+
+TEST_F(QevalReportTest, PageHoldsTheFigures) {
+  const Analysis analysis = analysis_of(example());
+  const std::string page = report_page(analysis, "qeval report");
+  for (const tools::Comparison& c : analysis.comparisons) {
+    // Of an interval that is given whole; signs as a reader expects them.
+    const auto sign = [](double share) {
+      const std::string text = tools::percent(share);
+      return text == "-0.0" ? "0.0" : share > 0 && text != "0.0" ? "+" + text : text;
+    };
+    const Estimate& d = c.paired.difference;
+    EXPECT_NE(
+        page.find("<td class=\"n\">" + sign(d.value) + " [" + sign(d.ci->low) + ", " +
+                  sign(d.ci->high) + "]</td><td class=\"n\">" + std::to_string(c.paired.lost) +
+                  "</td><td class=\"n\">" + std::to_string(c.paired.gained) +
+                  "</td><td class=\"n\">" + tools::escaped(tools::p_text(c.paired.p))),
+        std::string::npos);
+  }
+  for (const tools::TaskScore& score : analysis.scores) {
+    char title[160];
+    std::snprintf(title, sizeof title, ": %.6g; %.6g [%.6g, %.6g]</title>",
+                  analysis.results.settings[score.setting].bits_per_weight,
+                  100 * score.accuracy.value, 100 * score.accuracy.ci->low,
+                  100 * score.accuracy.ci->high);
+    EXPECT_NE(page.find(title), std::string::npos) << title;
+  }
+  EXPECT_EQ(count(page, "role=\"img\""), 4u + 1 + 2);  // tasks, KL, quality twice
+  EXPECT_EQ(count(page, "<caption>"), count(page, "<table>"));
+  for (const char* forbidden : {"<script", "http://www.w3.org/1999/xlink", "src=", "url("})
+    EXPECT_EQ(page.find(forbidden), std::string::npos) << forbidden;
+}
+
+// Names are whatever a file says: nothing of them becomes markup. Python's parser judges.
+TEST_F(QevalReportTest, PageIsWellFormedWhateverNamesHold) {
+  const std::string file = path("results.sqlite");
+  {
+    Store store(file);
+    fill_example_store(store, {.items = 20});
+    fill_example_store(store, {.model_name = kHostile, .items = 20});
+    tools::RunConfig config = example_config("tasks", kHostile, kHostile, 3, kHostile, kHostile);
+    config.data = std::string("<b>/") + kHostile + ".jsonl";
+    config.options = kHostile;
+    const std::int64_t run = store.open(config);
+    store.add(run, tools::Item{.id = kHostile, .cluster = kHostile, .score = 0.5});
+    store.finish(run, "{}");
+  }
+  const std::string page = report_page(analysis_of(file), kHostile);
+  EXPECT_EQ(page.find("<script"), std::string::npos);
+  EXPECT_EQ(page.find("\xe2\x80\xae"), std::string::npos);
+  const std::string html = write("page.html", page);
+  if (std::system("python3 -c ''") != 0) GTEST_SKIP() << "no python3";
+  EXPECT_EQ(std::system(("python3 -c 'import sys, xml.dom.minidom as x; "
+                         "d = x.parse(sys.argv[1]); "
+                         "assert not d.getElementsByTagName(\"script\"); "
+                         "ids = [e.getAttribute(\"id\") for e in d.getElementsByTagName(\"*\") "
+                         "if e.hasAttribute(\"id\")]; assert len(ids) == len(set(ids)), ids' '" +
+                         html + "'")
+                            .c_str()),
+            0);
+}
+
+TEST_F(QevalReportTest, PageOfAnEmptyStore) {
+  const std::string file = path("empty.sqlite");
+  { Store store(file); }
+  const Analysis analysis = analysis_of(file);
+  EXPECT_TRUE(analysis.ladders.empty());
+  EXPECT_NE(report_page(analysis, "").find("Nothing in the store can be compared"),
+            std::string::npos);
+  EXPECT_EQ(report_rows(analysis).size(), 0u);
+  EXPECT_EQ(tools::to_csv(report_rows(analysis)), "");
+}
+
+TEST_F(QevalReportTest, Command) {
+  const std::string store = "'" + example() + "'";
+  // Kept for the test that looks at it in a browser.
+  const std::string page = BRINK_BINARY_DIR "/tests/report.html";
+  const ToolResult result = run("qeval report --store " + store + " -o '" + page + "' --csv '" +
+                                path("rows.csv") + "' --json --tolerance 5pp");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_TRUE(read_file(page).starts_with("<!DOCTYPE html>"));
+  const Json rows = Json::parse(result.out);
+  ASSERT_EQ(rows.size(), 4u * 14 + 13);
+  std::set<std::string> verdicts;
+  for (const Json& row : rows) {
+    for (const char* key : {"weights", "activations", "kv"}) EXPECT_TRUE(row[key].is_string());
+    if (row.contains("difference")) {
+      ASSERT_EQ(row["difference.ci"].size(), 2u);
+      EXPECT_LE(row["difference.ci"][0], row["difference"]);
+      EXPECT_GE(row["p.holm"], row["p"]);
+      EXPECT_EQ(row["tolerance"], 0.05);
+      verdicts.insert(row["verdict"]);
+    }
+  }
+  EXPECT_TRUE(verdicts.contains("unsafe"));
+  const std::string csv = read_file(path("rows.csv"));
+  EXPECT_EQ(count(csv, "\r\n"), rows.size() + 1);
+  const std::string header = csv.substr(0, csv.find("\r\n"));
+  EXPECT_NE(header.find("accuracy,accuracy.low,accuracy.high"), std::string::npos);
+  // Without quoted cells every line has as many commas.
+  EXPECT_EQ(count(csv, ","), count(header, ",") * (rows.size() + 1) + count(csv, "\"") / 2 * 2);
+
+  const ToolResult table = run("qeval report --store " + store + " -o '" + page + "'");
+  EXPECT_NE(table.out.find("cannot tell"), std::string::npos);
+}
+
+TEST_F(QevalReportTest, WrongUse) {
+  const std::string store = "'" + example({.items = 5}) + "'", page = "'" + path("x.html") + "'";
+  EXPECT_EQ(run("qeval report --store " + store).exit_code, 2);
+  for (const char* tolerance : {"2", "0pp", "-1pp", "100pp", "xpp", "2pp2", "nanpp", "''"})
+    EXPECT_EQ(run("qeval report --store " + store + " -o " + page + " --tolerance=" + tolerance)
+                  .exit_code,
+              2)
+        << tolerance;
+  const std::string wrong[] = {
+      "qeval report --store '" + path("none.sqlite") + "' -o " + page,
+      "qeval report --store '" + write("no-store", "not SQLite") + "' -o " + page,
+      "qeval report --store " + store + " --baseline Q9 -o " + page,
+      "qeval report --store " + store + " -o '" + path("no/folder.html") + "'",
+      "qeval report --store " + store + " -o /dev/full"};
+  for (const std::string& command : wrong) {
+    const ToolResult result = run(command);
+    EXPECT_EQ(result.exit_code, 1) << command;
+    EXPECT_TRUE(result.is_one_error_of("qeval")) << command << result.out << result.err;
+  }
+  EXPECT_FALSE(std::filesystem::exists(path("x.html")));
+  EXPECT_FALSE(std::filesystem::exists(path("none.sqlite")));
+}
+
+TEST(MarkupTest, Escapes) {
+  EXPECT_EQ(tools::escaped("a<b>&\"c'"), "a&lt;b&gt;&amp;&quot;c&#39;");
+  EXPECT_EQ(tools::escaped("K\xc3\xa4se \xe4\xb8\xad \xf0\x9f\x98\x80\n"),
+            "K\xc3\xa4se \xe4\xb8\xad \xf0\x9f\x98\x80\n");
+  const std::string replaced = "\xef\xbf\xbd";
+  for (const char* bad : {"\x01", "\x7f", "\xff", "\xe2\x80\xae", "\xc2\x85", "\xef\xbf\xbf"})
+    EXPECT_EQ(tools::escaped(bad), replaced) << bad;
+  EXPECT_EQ(tools::escaped("\xc0\x80"), replaced + replaced);                 // overlong
+  EXPECT_EQ(tools::escaped("\xed\xa0\x80").find('\xed'), std::string::npos);  // surrogate
+  EXPECT_EQ(tools::escaped("a\xe4\xb8"), "a" + replaced + replaced);          // cut off
+  EXPECT_EQ(tools::shortened("K\xc3\xa4se", 4), "K\xc3\xa4se");
+  EXPECT_EQ(tools::shortened("K\xc3\xa4se", 2), "K\xc3\xa4…");
+}
+
+TEST(ChartTest, TicksAreRound) {
+  EXPECT_EQ(tools::axis_ticks(0, 10, 5, false), (std::vector<double>{0, 2, 4, 6, 8, 10}));
+  EXPECT_EQ(tools::axis_ticks(0.5, 100, 4, true), (std::vector<double>{1, 10, 100}));
+  EXPECT_EQ(tools::axis_ticks(3, 30, 5, true), (std::vector<double>{5, 10, 20}));
+  EXPECT_EQ(tools::axis_ticks(41, 44, 5, false), (std::vector<double>{41, 42, 43, 44}));
+}
+
+double attribute(const std::string& svg, const std::string& name, std::size_t from) {
+  const std::size_t at = svg.find(" " + name + "=\"", from);
+  return std::stod(svg.substr(at + name.size() + 3));
+}
+
+TEST(ChartTest, PlacesAreInProportion) {
+  tools::Chart chart;
+  chart.id = "c";
+  chart.series.resize(1);
+  for (const double x : {2.0, 5.0, 8.0})
+
+    chart.series[0].points.push_back(
+        {.x = x, .y = {10 * x, Interval{10 * x - 5, 10 * x + 5}}, .label = {}});
+  const std::string svg = to_svg(chart);
+  std::vector<double> x, y, top, bottom;
+  for (std::size_t at = svg.find("class=\"point\""); at != std::string::npos;
+       at = svg.find("class=\"point\"", at + 1)) {
+    x.push_back(attribute(svg, "cx", at));
+    y.push_back(attribute(svg, "cy", at));
+    top.push_back(attribute(svg, "y1", at));
+    bottom.push_back(attribute(svg, "y2", at));
+  }
+  ASSERT_EQ(x.size(), 3u);
+  EXPECT_NEAR(x[1] - x[0], x[2] - x[1], 0.02);
+  EXPECT_GT(x[0], 46);
+  EXPECT_LT(x[2], 348);
+  EXPECT_NEAR(y[0] - y[1], y[1] - y[2], 0.02);
+  EXPECT_GT(y[0], y[2]);  // up is more
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_NEAR(y[i] - top[i], (y[0] - y[2]) * 5 / 60, 0.02);
+    EXPECT_NEAR(bottom[i] - y[i], (y[0] - y[2]) * 5 / 60, 0.02);
+  }
+}
+
+TEST(ChartTest, OnePointAndEqualPointsHaveAPlace) {
+  tools::Chart chart;
+  chart.series.push_back(
+      {.points = {{.x = 4, .y = {0}, .label = {}}, {.x = 4, .y = {0}, .label = {}}}});
+  const std::string svg = to_svg(chart);
+  EXPECT_EQ(svg.find("nan"), std::string::npos);
+  EXPECT_EQ(svg.find("inf"), std::string::npos);
+}
+
+TEST(ParetoTest, NothingBeatsTheFront) {
+  const std::vector<tools::ParetoPoint> points = {{1, 1}, {2, 3}, {3, 2}, {4, 4}, {2, 3}, {1, 0}};
+  EXPECT_EQ(pareto_front(points), (std::vector<bool>{true, true, false, true, true, false}));
+}
+
+}  // namespace
+}  // namespace brink::testing
