@@ -23,7 +23,7 @@ struct Options {
     if (!json.is_object() || !json.contains("scales")) return;
     if (json["scales"].is_string()) scales = json["scales"].get<std::string>();
     json.erase("scales");
-    rest = to_text(json);
+    rest = json.dump();
   }
   std::string rest, scales;
 };
