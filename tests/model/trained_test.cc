@@ -25,7 +25,7 @@ namespace {
 const std::filesystem::path kModels = std::filesystem::path(BRINK_SOURCE_DIR) / "models";
 const std::filesystem::path kFile = kModels / "brink-skills-f16.gguf";
 constexpr std::size_t kLongestAnswer = 96;
-constexpr std::size_t kCompared = 100;  // items a skill that every instruction set answers
+constexpr std::size_t kCompared = 400;  // items a skill that every instruction set answers
 
 struct Item {
   std::string question;
