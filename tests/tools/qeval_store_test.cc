@@ -96,8 +96,9 @@ class QevalStoreTest : public ToolTest {
 };
 
 TEST_F(QevalStoreTest, AKilledPerplexityGoesOn) {
-  std::vector<std::string> arguments = {"perplexity", "-m", model("Q4_0"), "-f", text(), "-c",
-                                        "32",         "-b", "96",          "-t", "1",    "--json"};
+  std::vector<std::string> arguments = {
+      "perplexity", "-m", model("Q4_0"), "-f",     text(),          "-c", "32",        "-b",
+      "96",         "-t", "1",           "--json", "--activations", "q8", "--kv-type", "f16"};
   const Json expected = Json::parse(run(joined(arguments)).out);
   arguments.insert(arguments.end(), {"--store", store()});
   EXPECT_GE(kill_until_done(arguments), 1u);
@@ -131,9 +132,9 @@ TEST_F(QevalStoreTest, AKilledPerplexityGoesOn) {
 
 TEST_F(QevalStoreTest, AKilledDivergenceGoesOn) {
   std::vector<std::string> arguments = {
-      "divergence", "--base", model("f32"), "-m",        model("Q4_0"), "-f",
-      text(),       "-c",     "32",         "--windows", "700",         "-b",
-      "96",         "-t",     "1",          "--json",    "--cache-dir", path("cache")};
+      "divergence",  "--base",      model("f32"),    "-m", model("Q4_0"), "-f", text(), "-c",
+      "32",          "--windows",   "700",           "-b", "96",          "-t", "1",    "--json",
+      "--cache-dir", path("cache"), "--activations", "q8", "--kv-type",   "f16"};
   const Json expected = Json::parse(run(joined(arguments) + " --delete-cache").out);
   arguments.insert(arguments.end(), {"--store", store()});
   EXPECT_GE(kill_until_done(arguments), 1u);
@@ -173,7 +174,10 @@ TEST_F(QevalStoreTest, OtherSettingsAreOtherRuns) {
     std::string line = command;
     if (variants[i].find(" -f ") != std::string::npos)
       line = "qeval perplexity -m '" + model("Q4_0") + "' --store '" + store() + "' --json";
-    const ToolResult result = run(line + " " + variants[i]);
+    line += " " + variants[i];
+    if (line.find("--activations") == std::string::npos) line += " --activations q8";
+    if (line.find("--kv-type") == std::string::npos) line += " --kv-type f16";
+    const ToolResult result = run(line);
     ASSERT_EQ(result.exit_code, 0) << result.err;
     // The last one measures both models, one of which is there.
     EXPECT_EQ(Store(store()).runs().size(), i + 1) << variants[i];
