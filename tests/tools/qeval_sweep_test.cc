@@ -104,7 +104,9 @@ TEST_F(QevalSweepTest, MeasuresEveryQuantUnderEverySetting) {
 
 TEST_F(QevalSweepTest, KilledAtAnyMomentItGoesOn) {
   const std::string arguments = command("Q8_0,Q4_0,Q5_0", "--activations q8 --no-speed -t 1");
+  const auto began = std::chrono::steady_clock::now();
   const ToolResult whole = run(arguments);
+  const std::chrono::duration<double> takes = std::chrono::steady_clock::now() - began;
   ASSERT_EQ(whole.exit_code, 0) << whole.err;
   fs::remove(store());
   std::mt19937 random(3);
@@ -121,9 +123,9 @@ TEST_F(QevalSweepTest, KilledAtAnyMomentItGoesOn) {
       ::_exit(127);
     }
     // Longer every time, so that it ends on a slow machine too.
-    const auto end =
-        std::chrono::steady_clock::now() +
-        std::chrono::milliseconds(50 + random() % 300 + 10u * static_cast<unsigned>(kills));
+    const double share = 0.03 + 0.2e-3 * static_cast<double>(random() % 1000) + 0.02 * kills;
+    const auto end = std::chrono::steady_clock::now() +
+                     std::chrono::duration_cast<std::chrono::steady_clock::duration>(share * takes);
     int status = 0;
     pid_t ended = 0;
     while ((ended = ::waitpid(child, &status, WNOHANG)) == 0 &&
