@@ -57,12 +57,18 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(std::size_t{3}, std::size_t{1} << 20))
       ->option_text("N");
   app.add_option("--search-windows", request.search_windows,
-                 "Windows to search with, at most (default: 8)")
+                 "Windows to search with, at most (default: 4096 tokens, fewer for models of more\n"
+                 "than half a billion weights)")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 20))
       ->option_text("N");
   app.add_option("--evaluate-windows", request.evaluate_windows,
-                 "Windows to evaluate with, at most (default: all others)")
+                 "Windows to evaluate with, at most (default: eight times those of the search)")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 20))
       ->option_text("N");
+  app.add_flag(
+      "--measure-types", request.measure_types,
+      "Measure every type of every tensor instead of estimating it from one: sixteen times\n"
+      "the work; also says how well the estimate would have ranked them");
   app.add_option("--sensitivities", request.sensitivities,
                  "Where what was measured of each tensor is kept, to be used again and after an\n"
                  "interruption (default: OUT.sensitivities.json)")

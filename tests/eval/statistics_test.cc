@@ -12,6 +12,21 @@ namespace {
 
 double mean_of_two_columns(std::span<const double> sums) { return sums[0] / sums[1]; }
 
+TEST(StatisticsTest, RankCorrelation) {
+  // scipy.stats.spearmanr([1, 2, 3, 4, 5], [5, 6, 7, 8, 7]).
+  EXPECT_NEAR(
+      rank_correlation(std::vector<double>{1, 2, 3, 4, 5}, std::vector<double>{5, 6, 7, 8, 7}),
+      0.8207826816681233, 1e-15);
+  // Without ties 1 - 6 sum d^2 / (n (n^2 - 1)): ranks 3 1 4 2 against 1 2 3 4.
+  EXPECT_NEAR(
+      rank_correlation(std::vector<double>{0.3, -7, 1e9, 0}, std::vector<double>{1, 2, 3, 4}),
+      1 - 6.0 * (4 + 1 + 1 + 4) / (4 * 15), 1e-15);
+  EXPECT_DOUBLE_EQ(
+      rank_correlation(std::vector<double>{1, 2, 2, 9}, std::vector<double>{8, 4, 4, 1}), -1);
+  EXPECT_TRUE(std::isnan(rank_correlation(std::vector<double>{1, 1}, std::vector<double>{1, 2})));
+  EXPECT_TRUE(std::isnan(rank_correlation(std::vector<double>{1}, std::vector<double>{1})));
+}
+
 TEST(StatisticsTest, QuantilesInterpolate) {
   // numpy.quantile([1, 2, 4, 8, 16], ...)
   const std::vector<double> x = {1, 2, 4, 8, 16};

@@ -12,12 +12,17 @@
 #include <random>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "brink/core/error.h"
+#include "brink/eval/divergence.h"
 #include "brink/eval/windows.h"
+#include "brink/gguf/reader.h"
+#include "brink/gguf/writer.h"
 #include "brink/model/session.h"
 #include "brink/quant/format.h"
+#include "brink/quant/importance.h"
 #include "brink/quantize/quantize.h"
 #include "tests/support/reference_data.h"
 #include "tests/support/temporary_folder.h"
@@ -42,8 +47,10 @@ std::vector<TensorSensitivity> random_problem(std::mt19937_64& random) {
     const std::size_t types = 1 + random() % 5;
     for (std::size_t c = 0; c < types; ++c) {
       const double bits = 2.5 + static_cast<double>(c);
-      s.costs.push_back({kTypes[c], static_cast<std::uint64_t>(scale * bits * uniform(0.9, 1.1)),
-                         std::exp2(-2 * bits) * uniform(0.5, 1.5)});
+      s.costs.push_back({kTypes[c],
+                         static_cast<std::uint64_t>(scale * bits * uniform(0.9, 1.1)),
+                         std::exp2(-2 * bits) * uniform(0.5, 1.5),
+                         {}});
     }
     std::shuffle(s.costs.begin(), s.costs.end(), random);
   }
@@ -119,6 +126,73 @@ TEST(ChooseTypes, TheSmallestTypesFitExactly) {
   }
 }
 
+/// A file of one embedding and one stack of 4 experts; with an output of its own or without.
+std::string small_file(const TemporaryFolder& folder, const char* name, bool tied) {
+  const std::string path = folder.path(name);
+  GgufWriter writer(path);
+  writer.set("general.architecture", "llama");
+  writer.set("llama.block_count", 1u);
+  writer.set("llama.expert_count", 4u);
+  writer.set("llama.expert_used_count", 2u);
+  const std::vector<std::uint64_t> matrix = {256, 2}, stack = {256, 2, 4};
+  const std::vector<float> zeros(2048);
+  writer.declare("token_embd.weight", T::kF32, matrix);
+  writer.declare("blk.0.ffn_up_exps.weight", T::kF32, stack);
+  if (!tied) writer.declare("output.weight", T::kF32, matrix);
+  writer.append("token_embd.weight", std::as_bytes(std::span(zeros).first(512)));
+  writer.append("blk.0.ffn_up_exps.weight", std::as_bytes(std::span(zeros)));
+  if (!tied) writer.append("output.weight", std::as_bytes(std::span(zeros).first(512)));
+  writer.finish();
+  return path;
+}
+
+std::vector<T> candidates_after_rules(const Gguf& gguf, const ImportanceMatrix* importance,
+                                      const char* tensor, std::vector<T> types) {
+  std::vector<TensorSensitivity> all(1);
+  all[0].tensor = tensor;
+  for (const T type : types) all[0].costs.push_back({type, row_bytes(type, 256), 0.1, {}});
+  leave_out_untold_types(all, gguf, importance);
+  std::vector<T> left;
+  for (const TypeCost& cost : all[0].costs) left.push_back(cost.type);
+  return left;
+}
+
+TEST(Rules, WhatAShortTextCannotTell) {
+  const TemporaryFolder folder;
+  const Gguf tied = Gguf::open(small_file(folder, "tied.gguf", true));
+  const Gguf untied = Gguf::open(small_file(folder, "untied.gguf", false));
+  const std::vector<T> all = {T::kIQ2_XXS, T::kQ2_K, T::kIQ3_S, T::kIQ4_XS, T::kQ4_K, T::kQ8_0};
+  using Types = std::vector<T>;
+  const char *embedding = "token_embd.weight", *experts = "blk.0.ffn_up_exps.weight";
+  EXPECT_EQ(candidates_after_rules(tied, nullptr, embedding, all),
+            (Types{T::kIQ4_XS, T::kQ4_K, T::kQ8_0}));
+  EXPECT_EQ(candidates_after_rules(untied, nullptr, embedding, all), all);
+  EXPECT_EQ(candidates_after_rules(tied, nullptr, embedding, {T::kIQ2_XXS, T::kIQ3_S, T::kQ2_K}),
+            Types{T::kIQ3_S});
+
+  ImportanceMatrix importance;
+  const std::vector<double> sums(4 * 256, 1.0);
+  importance.set(experts, sums, std::vector<double>{16, 100, 2000, 16});
+  EXPECT_EQ(candidates_after_rules(untied, &importance, experts, all), all);
+  importance.set(experts, sums, std::vector<double>{16, 100, 0, 16});
+  EXPECT_EQ(candidates_after_rules(untied, &importance, experts, all),
+            (Types{T::kQ2_K, T::kIQ3_S, T::kIQ4_XS, T::kQ4_K, T::kQ8_0}));
+  // The same rules for the tied model's experts; none for its matrices of other kinds.
+  EXPECT_EQ(candidates_after_rules(tied, &importance, experts, {T::kIQ2_XXS, T::kIQ2_XS}),
+            Types{T::kIQ2_XS});
+  EXPECT_THROW(candidates_after_rules(tied, nullptr, "blk.7.attn_q.weight", all), Error);
+}
+
+TEST(Rules, TextForTheModel) {
+  const TemporaryFolder folder;
+  // Two matrices, 2,560 weights, 4 experts of which 2 are used.
+  const Gguf gguf = Gguf::open(small_file(folder, "tied.gguf", true));
+  EXPECT_EQ(search_tokens(gguf, 512, 4096), 4096u);
+  EXPECT_EQ(search_tokens(gguf, 1, 4096, 2560 * 2 * 1000.0), 1000u);
+  EXPECT_EQ(search_tokens(gguf, 512, 4096, 2560 * 2 * 100.0), 512u);
+  EXPECT_EQ(search_tokens(gguf, 1, 4096, 2560 * 2 * 3.0), 128u);  // 64 tokens an expert
+}
+
 /// A small llama of the reference data and windows of random tokens.
 class Sensitivities : public ::testing::Test {
  protected:
@@ -168,6 +242,56 @@ TEST_F(Sensitivities, AreTheSameContinued) {
     EXPECT_GT(whole[t].costs[0].error, whole[t].costs[1].error);
     EXPECT_LT(whole[t].costs[0].bytes, whole[t].costs[1].bytes);
   }
+}
+
+TEST_F(Sensitivities, EveryTypeMeasuredIsThatOfTheModelWithIt) {
+  options_.types = {T::kQ2_K, T::kQ3_K, T::kQ4_K};
+  const auto estimated = measure_sensitivities(*model_, *base_, options_);
+  options_.measure_types = true;
+  const auto measured = measure_sensitivities(*model_, *base_, options_);
+  ASSERT_EQ(measured.size(), estimated.size());
+  for (std::size_t t = 0; t < measured.size(); ++t) {
+    const TensorSensitivity &m = measured[t], &e = estimated[t];
+    EXPECT_EQ(m.divergence, e.divergence);
+    ASSERT_EQ(m.costs.size(), 3u);
+    for (std::size_t c = 0; c < 3; ++c) {
+      EXPECT_FALSE(e.costs[c].divergence.has_value());
+      EXPECT_EQ(e.predicted(e.costs[c]), e.estimated(e.costs[c]));
+      EXPECT_EQ(m.estimated(m.costs[c]), e.estimated(e.costs[c]));
+      EXPECT_EQ(m.predicted(m.costs[c]), m.costs[c].divergence);
+    }
+    EXPECT_EQ(*m.costs[1].divergence, m.divergence);  // the reference's
+  }
+  const GgufTensor* tensor = model_->gguf().find_tensor(measured.back().tensor);
+  const Model replaced =
+      model_->with_tensors({encode_tensor(model_->gguf(), *tensor, T::kQ2_K, options_.quantize)});
+  EXPECT_EQ(*measured.back().costs[0].divergence,
+            measure_divergence(*base_, replaced, options_.session).kl_mean.value);
+}
+
+TEST_F(Sensitivities, LeastBytesAreThoseOfTheMeasured) {
+  options_.types = {T::kQ4_K, T::kQ2_K, T::kIQ2_XXS};
+  const auto all = measure_sensitivities(*model_, *base_, options_);
+  EXPECT_EQ(least_bytes(model_->gguf(), options_), least_bytes(all));
+  EXPECT_EQ(choose_types(all, least_bytes(all)).bytes, least_bytes(all));
+  options_.types = {T::kIQ2_XXS};
+  EXPECT_THROW((void)least_bytes(model_->gguf(), options_), Error);
+  options_.types = {T::kI32};
+  EXPECT_THROW((void)least_bytes(model_->gguf(), options_), Error);
+}
+
+TEST_F(Sensitivities, NoTypesThatNeedImportanceWithoutIt) {
+  options_.types = {T::kIQ2_XXS, T::kQ2_K};
+  for (const TensorSensitivity& s : measure_sensitivities(*model_, *base_, options_)) {
+    ASSERT_EQ(s.costs.size(), 1u);
+    EXPECT_EQ(s.costs[0].type, T::kQ2_K);
+  }
+  const std::vector<float> ones(4096, 1.0f);
+  options_.quantize.importance = [&](std::string_view name) {
+    return std::span(ones).first(model_->gguf().find_tensor(name)->shape[0]);
+  };
+  for (const TensorSensitivity& s : measure_sensitivities(*model_, *base_, options_))
+    EXPECT_EQ(s.costs.size(), 2u);
 }
 
 TEST_F(Sensitivities, ReplacedTensorsAreThoseOfTheFile) {

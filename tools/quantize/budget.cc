@@ -70,20 +70,30 @@ struct Texts {
   Texts(const Model& model, const QuantizeRequest& request)
       : all(TokenWindows::of_text(model.tokenizer(), read_text(request.text), request.context, 0,
                                   request.parse_special)),
-        search(part(0, request.search_windows, request.context)),
-        evaluate(part(1, request.evaluate_windows, request.context)) {}
+        search_windows(request.search_windows != 0 ? request.search_windows
+                                                   : windows_for(model, request.context)),
+        search(part(0, search_windows, request.context)),
+        evaluate(part(1,
+                      request.evaluate_windows != 0 ? request.evaluate_windows : 8 * search_windows,
+                      request.context)) {}
 
   TokenWindows all;
+  std::size_t search_windows;
   TokenWindows search;
   TokenWindows evaluate;
 
  private:
+  static std::size_t windows_for(const Model& model, std::size_t context) {
+    constexpr std::uint64_t kLeast = 512, kMost = 4096;
+    return (search_tokens(model.gguf(), kLeast, kMost) + context - 1) / context;
+  }
+
   TokenWindows part(std::size_t first, std::size_t most, std::size_t context) const {
     if (all.size() < 2)
       throw Error("--text is too short: a window to search with and one to evaluate are needed");
     std::vector<std::int32_t> ids;
     std::size_t count = 0;
-    for (std::size_t w = first; w < all.size() && (most == 0 || count < most); w += 2, ++count)
+    for (std::size_t w = first; w < all.size() && count < most; w += 2, ++count)
       ids.insert(ids.end(), all[w].begin(), all[w].end());
     return TokenWindows(ids, context);
   }
@@ -97,14 +107,22 @@ SessionOptions exact(unsigned threads) {
   return session;
 }
 
+/// Products in bf16 are faster; what they round is the same in both models that are compared, and
+/// small beside the error of three bits, though not beside that of eight.
+SessionOptions searching(const QuantizeRequest& request) {
+  SessionOptions session = exact(request.threads);
+  if (!request.measure_types) session.activations = Activations::kBf16;
+  return session;
+}
+
 /// Base logits in a file that goes away with it.
 struct TemporaryBase {
   TemporaryBase(const Model& model, const TokenWindows& windows, const std::string& path,
-                unsigned threads, bool silent)
+                const SessionOptions& session, bool silent)
       : file(path), base([&] {
           fs::remove(path);
           Progress progress("base", windows.size(), {.silent = silent, .delay_s = 1});
-          BaseLogits logits(model, windows, path, exact(threads),
+          BaseLogits logits(model, windows, path, session,
                             [&](std::size_t done) { progress.set(done); });
           progress.finish();
           return logits;
@@ -122,9 +140,11 @@ struct TemporaryBase {
 
 Json to_json(const TensorSensitivity& s) {
   Json costs = Json::array();
-  for (const TypeCost& cost : s.costs)
-    costs.push_back(
-        {{"type", size_of(cost.type).name}, {"bytes", cost.bytes}, {"error", cost.error}});
+  for (const TypeCost& cost : s.costs) {
+    Json entry = {{"type", size_of(cost.type).name}, {"bytes", cost.bytes}, {"error", cost.error}};
+    if (cost.divergence) entry["kl"] = *cost.divergence;
+    costs.push_back(std::move(entry));
+  }
   return {{"tensor", s.tensor},
           {"reference", size_of(s.reference).name},
           {"reference_error", s.reference_error},
@@ -138,9 +158,13 @@ TensorSensitivity sensitivity_of(const Json& json) {
   s.reference = parse_weight_type(json.at("reference").get<std::string>());
   s.reference_error = json.at("reference_error");
   s.divergence = json.at("kl");
-  for (const Json& cost : json.at("types"))
-    s.costs.push_back({parse_weight_type(cost.at("type").get<std::string>()), cost.at("bytes"),
-                       cost.at("error")});
+  for (const Json& cost : json.at("types")) {
+    s.costs.push_back({parse_weight_type(cost.at("type").get<std::string>()),
+                       cost.at("bytes"),
+                       cost.at("error"),
+                       {}});
+    if (cost.contains("kl")) s.costs.back().divergence = cost.at("kl").get<double>();
+  }
   return s;
 }
 
@@ -185,6 +209,7 @@ std::string key_of(const Model& model, const TokenWindows& windows, const Quanti
                    const Importance& importance) {
   std::string key = BaseLogits::key(model, windows);
   key += request.effort == Effort::kHigh ? " high" : " default";
+  if (request.measure_types) key += " every type";
   if (importance.matrix) {
     Fingerprint sum;
     for (const std::string& name : importance.matrix->names()) {
@@ -224,21 +249,20 @@ Model encoded(const Model& model, const std::vector<PlannedTensor>& plan,
 
 std::vector<TensorSensitivity> measure(const Model& model, const Texts& texts,
                                        const QuantizeRequest& request,
-                                       const QuantizeOptions& options,
+                                       SensitivityOptions sensitivity,
                                        const Importance& importance) {
   const std::string path = request.sensitivities.empty()
                                ? request.arguments[1] + ".sensitivities.json"
                                : request.sensitivities;
   const Kept kept(path, key_of(model, texts.search, request, importance));
-  const TemporaryBase base(model, texts.search, path + ".base", request.threads, request.json);
+  const TemporaryBase base(model, texts.search, path + ".base", searching(request), request.json);
   std::size_t matrices = 0;
   for (const GgufTensor& tensor : model.gguf().tensors())
     matrices += is_quantizable(tensor.name, tensor.dimensions);
   Progress progress("sensitivity", matrices, {.silent = request.json});
   progress.set(kept.known().size());
-  SensitivityOptions sensitivity;
-  sensitivity.quantize = options;
-  sensitivity.session = exact(request.threads);
+  sensitivity.session = searching(request);
+  sensitivity.measure_types = request.measure_types;
   sensitivity.known = kept.known();
   sensitivity.on_tensor = [&](std::span<const TensorSensitivity> all, std::size_t) {
     kept.save(all);
@@ -264,6 +288,39 @@ std::vector<PlannedTensor> plan_of(const Gguf& gguf, std::span<const TensorSensi
   return plan;
 }
 
+/// The choice with rules for what a short text cannot tell, or, where the budget is too small for
+/// them, without.
+BudgetChoice chosen(std::span<const TensorSensitivity> known, const Gguf& gguf,
+                    const Importance& importance, std::uint64_t bytes) {
+  std::vector<TensorSensitivity> ruled(known.begin(), known.end());
+  leave_out_untold_types(ruled, gguf, importance.matrix ? &*importance.matrix : nullptr);
+  if (bytes >= least_bytes(ruled)) return choose_types(ruled, bytes);
+  const BudgetChoice choice = choose_types(known, bytes);
+  std::fputs(
+      "quantize: warning: the budget is too small to keep four bits for a tied embedding and "
+      "types that need no importance for experts that have none\n",
+      stderr);
+  return choice;
+}
+
+/// Spearman's correlation of estimated and measured divergence over every type of every tensor.
+std::optional<double> rank_of_estimate(std::span<const TensorSensitivity> known) {
+  std::vector<double> estimated, measured;
+  for (const TensorSensitivity& s : known)
+    for (const TypeCost& cost : s.costs) {
+      if (!cost.divergence) continue;
+      estimated.push_back(s.estimated(cost));
+      measured.push_back(*cost.divergence);
+    }
+  if (measured.empty()) return {};
+  return rank_correlation(estimated, measured);
+}
+
+std::string text_of_rank(double rank) {
+  return "the estimate from one type ranks all types of all tensors with Spearman's correlation " +
+         fixed(rank, 4);
+}
+
 /// Ratio of mean divergences of two models over the same windows, with its interval.
 Estimate ratio(const Divergence& a, const Divergence& b) {
   std::vector<double> rows;
@@ -287,14 +344,22 @@ void run_budget(const QuantizeRequest& request) {
   options.threads = request.threads;
   options.allow_requantize = request.allow_requantize;
   options.allow_nonfinite = request.allow_nonfinite;
-  const Texts texts(model, request);
-  const std::vector<TensorSensitivity> known = measure(model, texts, request, options, importance);
-
   std::uint64_t others = 0;
   for (const GgufTensor& tensor : gguf.tensors())
     if (!is_quantizable(tensor.name, tensor.dimensions)) others += tensor.bytes;
-  if (bytes <= others) throw Error("the budget is smaller than the tensors that stay as they are");
-  const BudgetChoice choice = choose_types(known, bytes - others);
+  SensitivityOptions sensitivity;
+  sensitivity.quantize = options;
+  // Said before hours of measuring, not after.
+  if (const std::uint64_t least = others + least_bytes(gguf, sensitivity); bytes < least)
+    throw Error("the budget leaves " + std::to_string(bytes) +
+                " bytes for the tensors; in the smallest types they take " + std::to_string(least) +
+                (importance.matrix ? "" : " (with --imatrix there are smaller ones)"));
+  const Texts texts(model, request);
+  const std::vector<TensorSensitivity> known =
+      measure(model, texts, request, std::move(sensitivity), importance);
+  const std::optional<double> rank = rank_of_estimate(known);
+
+  const BudgetChoice choice = chosen(known, gguf, importance, bytes - others);
   const std::vector<PlannedTensor> plan = plan_of(gguf, known, choice);
   if (!request.plot.empty())
     write_type_plot(request.plot,
@@ -303,7 +368,10 @@ void run_budget(const QuantizeRequest& request) {
                     plan);
   if (request.dry_run) {
     print_plan(request, plan);
-    if (!request.json) std::printf("predicted KL %.5f nats a token\n", choice.divergence);
+    if (!request.json) {
+      std::printf("predicted KL %.5f nats a token\n", choice.divergence);
+      if (rank) std::printf("%s\n", text_of_rank(*rank).c_str());
+    }
     return;
   }
   std::uint64_t source_bytes = 0;
@@ -316,8 +384,8 @@ void run_budget(const QuantizeRequest& request) {
   progress.finish();
 
   // What it really costs, on windows that the search has not seen; beside it the mix of that size.
-  const TemporaryBase base(model, texts.evaluate, request.arguments[1] + ".base", request.threads,
-                           request.json);
+  const TemporaryBase base(model, texts.evaluate, request.arguments[1] + ".base",
+                           exact(request.threads), request.json);
   const auto evaluate = [&](const char* label, const Model& other) {
     Progress windows(label, texts.evaluate.size(), {.silent = request.json, .delay_s = 1});
     const Divergence d = measure_divergence(base.base, other, exact(request.threads),
@@ -351,6 +419,10 @@ void run_budget(const QuantizeRequest& request) {
     json["kl.ratio"] = to_json(share);
     text += types.mix.name + " by the same encoder: mean KL " + text_of(stock.kl_mean) +
             "; ratio " + text_of(share) + "\n";
+  }
+  if (rank) {
+    json["estimate_rank_correlation"] = *rank;
+    text += text_of_rank(*rank) + "\n";
   }
   std::fputs(request.json ? to_text(json, 1).c_str() : text.c_str(), stdout);
   warn(request, result);

@@ -34,8 +34,9 @@ struct QuantizeRequest {
   std::string plot;                  ///< SVG of the types
   std::size_t context = 512;         ///< tokens a window
   bool parse_special = false;        ///< control tokens in the text are tokens
-  std::size_t search_windows = 8;    ///< at most
-  std::size_t evaluate_windows = 0;  ///< at most; 0: all that the search left
+  bool measure_types = false;        ///< every type of every tensor instead of an estimate
+  std::size_t search_windows = 0;    ///< at most; 0: by the size of the model
+  std::size_t evaluate_windows = 0;  ///< at most; 0: eight times those of the search
 };
 
 /// quantize IN OUT TYPE.

@@ -42,12 +42,12 @@ void write_type_plot(const std::string& path, const std::string& title,
   // Columns in the order of the file; tensors without a layer above the layers.
   std::vector<std::string> columns;
   struct Cell {
-    long row;
+    long layer;
     std::size_t column;
     const PlannedTensor* planned;
   };
   std::vector<Cell> cells;
-  long layers = 0;
+  std::map<long, int> row_of;  // of each layer that there is: names of a file may say any number
   for (const PlannedTensor& planned : plan) {
     if (!planned.quantizable) continue;
     std::string name(planned.source->name);
@@ -62,10 +62,13 @@ void write_type_plot(const std::string& path, const std::string& title,
     const auto column = static_cast<std::size_t>(at - columns.begin());
     if (at == columns.end()) columns.push_back(name);
     cells.push_back({layer, column, &planned});
-    layers = std::max(layers, layer + 1);
+    if (layer >= 0) row_of[layer] = 0;
   }
+  int rows = 1;
+  for (auto& [layer, row] : row_of) row = rows++;
+  row_of[-1] = 0;
   const int width = kLeft + kCell * static_cast<int>(columns.size()) + 20;
-  const int height = kTop + kRow * static_cast<int>(layers + 1) + 20;
+  const int height = kTop + kRow * rows + 20;
   std::string svg =
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + std::to_string(width) + " " +
       std::to_string(height) +
@@ -78,14 +81,14 @@ void write_type_plot(const std::string& path, const std::string& title,
   };
   for (std::size_t c = 0; c < columns.size(); ++c)
     label(kLeft + kCell * static_cast<int>(c) + 4, kTop - 8, columns[c]);
-  for (long layer = 0; layer < layers; ++layer)
-    label(12, kTop + kRow * static_cast<int>(layer + 1) + 16, "layer " + std::to_string(layer));
+  for (const auto& [layer, row] : row_of)
+    if (layer >= 0) label(12, kTop + kRow * row + 16, "layer " + std::to_string(layer));
   for (const Cell& cell : cells) {
     const PlannedTensor& planned = *cell.planned;
     const double bits = 8.0 * static_cast<double>(planned.bytes()) /
                         static_cast<double>(planned.source->elements());
     const int x = kLeft + kCell * static_cast<int>(cell.column);
-    const int y = kTop + kRow * static_cast<int>(cell.row + 1);
+    const int y = kTop + kRow * row_of[cell.layer];
     svg += "<rect x=\"" + std::to_string(x) + "\" y=\"" + std::to_string(y) + "\" width=\"" +
            std::to_string(kCell - 2) + "\" height=\"" + std::to_string(kRow - 2) + "\" rx=\"3\" " +
            "fill=\"" + color_of(bits) + "\"/>\n";

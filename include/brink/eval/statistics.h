@@ -28,6 +28,10 @@ struct Estimate {
 double quantile(std::span<const double> sorted, double p);
 double quantile(std::span<const float> sorted, double p);
 
+/// Spearman's rank correlation of two lists of equal length, with the mean rank for equal values
+/// (Pearson's correlation of the ranks). NaN for fewer than two pairs or a list of equal values.
+double rank_correlation(std::span<const double> a, std::span<const double> b);
+
 struct BootstrapOptions {
   std::size_t resamples = 10000;
   std::uint64_t seed = 42;

@@ -4,7 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <numeric>
 #include <random>
+#include <span>
+#include <vector>
 
 #include "brink/eval/statistics.h"
 
@@ -27,7 +31,34 @@ inline std::size_t draw(std::mt19937_64& random, std::size_t count) {
   return static_cast<std::size_t>((random() >> 32) * static_cast<std::uint64_t>(count) >> 32);
 }
 
+/// Ranks from 1; equal values have the mean of theirs.
+inline std::vector<double> ranks(std::span<const double> values) {
+  std::vector<std::size_t> order(values.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
+  std::vector<double> result(values.size());
+  for (std::size_t first = 0, end = 0; first < order.size(); first = end) {
+    while (end < order.size() && values[order[end]] == values[order[first]]) ++end;
+    for (std::size_t i = first; i < end; ++i)
+      result[order[i]] = static_cast<double>(first + 1 + end) / 2;
+  }
+  return result;
+}
+
 }  // namespace statistics_detail
+
+double rank_correlation(std::span<const double> a, std::span<const double> b) {
+  const std::vector<double> x = statistics_detail::ranks(a), y = statistics_detail::ranks(b);
+  const double mean = static_cast<double>(x.size() + 1) / 2;
+  double xx = 0, yy = 0, xy = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    xx += (x[i] - mean) * (x[i] - mean);
+    yy += (y[i] - mean) * (y[i] - mean);
+    xy += (x[i] - mean) * (y[i] - mean);
+  }
+  return xy / std::sqrt(xx * yy);
+}
 
 double quantile(std::span<const double> sorted, double p) {
   return statistics_detail::quantile(sorted, p);

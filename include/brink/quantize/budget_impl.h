@@ -84,12 +84,10 @@ class ErrorSample {
   std::vector<const float*> importance_;  // of each row, into columns_importance_
 };
 
-bool can_be(const GgufTensor& tensor, TensorType type) {
-  return tensor.shape[0] % size_of(type).block_size == 0;
-}
+bool smaller(const TypeCost& a, const TypeCost& b) { return a.bytes < b.bytes; }
 
-std::uint64_t bytes_of(const GgufTensor& tensor, TensorType type) {
-  return row_bytes(type, tensor.shape[0]) * tensor.rows();
+const TypeCost& smallest(const TensorSensitivity& sensitivity) {
+  return *std::min_element(sensitivity.costs.begin(), sensitivity.costs.end(), smaller);
 }
 
 }  // namespace budget_detail
@@ -102,6 +100,23 @@ std::span<const TensorType> default_candidates() {
   return kTypes;
 }
 
+std::vector<TypeCost> candidates(const GgufTensor& tensor, const SensitivityOptions& options) {
+  const bool importance =
+      options.quantize.importance && !options.quantize.importance(tensor.name).empty();
+  std::vector<TypeCost> costs;
+  for (const TensorType type :
+       options.types.empty() ? default_candidates() : std::span<const TensorType>(options.types)) {
+    if (best_kernels().encode[static_cast<std::size_t>(type)] == nullptr)
+      throw Error(std::string("no weights can be made ") + size_of(type).name);
+    if (tensor.shape[0] % size_of(type).block_size != 0) continue;
+    if (needs_importance(type) && !importance) continue;
+    costs.push_back({type, row_bytes(type, tensor.shape[0]) * tensor.rows(), 0, {}});
+  }
+  if (costs.empty())
+    throw Error("no type of the search fits its rows", {.tensor = std::string(tensor.name)});
+  return costs;
+}
+
 std::vector<TensorSensitivity> measure_sensitivities(const Model& model, const BaseLogits& base,
                                                      const SensitivityOptions& options) {
   namespace d = budget_detail;
@@ -109,14 +124,15 @@ std::vector<TensorSensitivity> measure_sensitivities(const Model& model, const B
   const Kernels& kernels =
       options.quantize.kernels != nullptr ? *options.quantize.kernels : best_kernels();
   ThreadPool pool(options.quantize.threads);
-  std::vector<TensorType> types = options.types;
-  if (types.empty()) types.assign(default_candidates().begin(), default_candidates().end());
-  for (const TensorType type : types)
-    if (kernels.encode[static_cast<std::size_t>(type)] == nullptr)
-      throw Error(std::string("no weights can be made ") + size_of(type).name);
   std::vector<const GgufTensor*> tensors;
   for (const GgufTensor& tensor : gguf.tensors())
     if (is_quantizable(tensor.name, tensor.dimensions)) tensors.push_back(&tensor);
+  const auto measured = [&](const GgufTensor& tensor, TensorType type) {
+    std::vector<TensorBlocks> replaced(1);
+    replaced[0] = encode_tensor(gguf, tensor, type, options.quantize);
+    return measure_divergence(base, model.with_tensors(std::move(replaced)), options.session)
+        .kl_mean.value;
+  };
   std::vector<TensorSensitivity> result;
   for (const GgufTensor* tensor : tensors) {
     const auto known = std::find_if(options.known.begin(), options.known.end(),
@@ -130,18 +146,78 @@ std::vector<TensorSensitivity> measure_sensitivities(const Model& model, const B
     sensitivity.reference = fitting_type(options.reference, tensor->shape[0]);
     const d::ErrorSample sample(gguf, *tensor, options, kernels, pool);
     sensitivity.reference_error = sample.error(sensitivity.reference);
-    for (const TensorType type : types)
-      if (d::can_be(*tensor, type))
-        sensitivity.costs.push_back({type, d::bytes_of(*tensor, type), sample.error(type)});
-    std::vector<TensorBlocks> replaced(1);
-    replaced[0] = encode_tensor(gguf, *tensor, sensitivity.reference, options.quantize);
-    sensitivity.divergence =
-        measure_divergence(base, model.with_tensors(std::move(replaced)), options.session)
-            .kl_mean.value;
+    sensitivity.divergence = measured(*tensor, sensitivity.reference);
+    for (TypeCost& cost : candidates(*tensor, options)) {
+      cost.error = sample.error(cost.type);
+      if (options.measure_types)
+        cost.divergence = cost.type == sensitivity.reference ? sensitivity.divergence
+                                                             : measured(*tensor, cost.type);
+      sensitivity.costs.push_back(cost);
+    }
     result.push_back(std::move(sensitivity));
     if (options.on_tensor) options.on_tensor(result, tensors.size());
   }
   return result;
+}
+
+void leave_out_untold_types(std::vector<TensorSensitivity>& sensitivities, const Gguf& gguf,
+                            const ImportanceMatrix* importance) {
+  constexpr double kTokensOfExpert = 16;
+  for (TensorSensitivity& s : sensitivities) {
+    const GgufTensor* tensor = gguf.find_tensor(s.tensor);
+    if (tensor == nullptr) throw Error("the model has no such tensor", {.tensor = s.tensor});
+    if (s.costs.empty()) continue;
+    const bool tied =
+        s.tensor == "token_embd.weight" && gguf.find_tensor("output.weight") == nullptr;
+    bool strange_experts = false;
+    if (tensor->dimensions == 3 && importance != nullptr)
+      for (const float count : importance->counts(s.tensor))
+        strange_experts = strange_experts || double{count} < kTokensOfExpert;
+    const auto untold = [&](const TypeCost& cost) {
+      return (tied && size_of(cost.type).block_bytes * 8 < size_of(cost.type).block_size * 4) ||
+             (strange_experts && needs_importance(cost.type));
+    };
+    const TypeCost largest =
+        *std::max_element(s.costs.begin(), s.costs.end(), budget_detail::smaller);
+    std::erase_if(s.costs, untold);
+    if (s.costs.empty()) s.costs.push_back(largest);
+  }
+}
+
+std::uint64_t search_tokens(const Gguf& gguf, std::uint64_t least, std::uint64_t most,
+                            double work) {
+  double weights = 0, matrices = 0;
+  for (const GgufTensor& tensor : gguf.tensors()) {
+    if (!is_quantizable(tensor.name, tensor.dimensions)) continue;
+    weights += static_cast<double>(tensor.elements());
+    matrices += 1;
+  }
+  double tokens = matrices > 0 ? work / (weights * matrices) : 0;
+  const std::string prefix(gguf.get_string("general.architecture").value_or(""));
+  const double experts = static_cast<double>(gguf.get_uint(prefix + ".expert_count").value_or(0));
+  const double used = static_cast<double>(gguf.get_uint(prefix + ".expert_used_count").value_or(1));
+  if (experts > 0 && used > 0) tokens = std::max(tokens, 64 * experts / used);
+  return static_cast<std::uint64_t>(
+      std::clamp(tokens, static_cast<double>(least), static_cast<double>(most)));
+}
+
+std::uint64_t least_bytes(const Gguf& gguf, const SensitivityOptions& options) {
+  std::uint64_t least = 0;
+  for (const GgufTensor& tensor : gguf.tensors()) {
+    if (!is_quantizable(tensor.name, tensor.dimensions)) continue;
+    const std::vector<TypeCost> costs = candidates(tensor, options);
+    least += std::min_element(costs.begin(), costs.end(), budget_detail::smaller)->bytes;
+  }
+  return least;
+}
+
+std::uint64_t least_bytes(std::span<const TensorSensitivity> sensitivities) {
+  std::uint64_t least = 0;
+  for (const TensorSensitivity& s : sensitivities) {
+    if (s.costs.empty()) throw Error("no type of the search fits its rows", {.tensor = s.tensor});
+    least += budget_detail::smallest(s).bytes;
+  }
+  return least;
 }
 
 BudgetChoice choose_types(std::span<const TensorSensitivity> sensitivities, std::uint64_t bytes) {
@@ -149,13 +225,7 @@ BudgetChoice choose_types(std::span<const TensorSensitivity> sensitivities, std:
   // never exceeds the budget.
   constexpr std::uint64_t kUnits = 65536;
   constexpr double kNever = std::numeric_limits<double>::infinity();
-  std::uint64_t least = 0;
-  for (const TensorSensitivity& s : sensitivities) {
-    if (s.costs.empty()) throw Error("no type of the search fits its rows", {.tensor = s.tensor});
-    least += std::min_element(s.costs.begin(), s.costs.end(), [](const auto& a, const auto& b) {
-               return a.bytes < b.bytes;
-             })->bytes;
-  }
+  const std::uint64_t least = least_bytes(sensitivities);
   if (least > bytes)
     throw Error("the budget leaves " + std::to_string(bytes) +
                 " bytes for the matrices; the smallest types take " + std::to_string(least));
@@ -183,9 +253,7 @@ BudgetChoice choose_types(std::span<const TensorSensitivity> sensitivities, std:
     // Only the rounding to units stood in the way: nothing but the smallest types fits.
     BudgetChoice smallest;
     for (const TensorSensitivity& s : sensitivities) {
-      const TypeCost& cost =
-          *std::min_element(s.costs.begin(), s.costs.end(),
-                            [](const auto& a, const auto& b) { return a.bytes < b.bytes; });
+      const TypeCost& cost = budget_detail::smallest(s);
       smallest.types.push_back(cost.type);
       smallest.bytes += cost.bytes;
       smallest.divergence += s.predicted(cost);
