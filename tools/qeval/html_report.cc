@@ -12,6 +12,7 @@
 #include "tools/qeval/results.h"
 #include "tools/qeval/store.h"
 #include "tools/support/output_file.h"
+#include "tools/support/shell_word.h"
 #include "tools/support/table.h"
 
 namespace brink::tools {
@@ -34,20 +35,11 @@ void write(const std::string& path, const std::string& text) {
   file.close();
 }
 
-// As a shell reads it.
-std::string word(const std::string& text) {
-  constexpr const char* kPlain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+=:,@%";
-  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
-  std::string out = "'";
-  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
-}
-
 std::string command_of(const ReportOptions& options) {
-  std::string command = "qeval report --store " + word(options.store);
-  if (!options.baseline.empty()) command += " --baseline " + word(options.baseline);
-  return command + " --tolerance " + word(options.tolerance) + " -o " + word(options.page);
+  std::string command = "qeval report --store " + shell_word(options.store);
+  if (!options.baseline.empty()) command += " --baseline " + shell_word(options.baseline);
+  return command + " --tolerance " + shell_word(options.tolerance) + " -o " +
+         shell_word(options.page);
 }
 
 std::string verdict_table(const Analysis& analysis) {

@@ -11,6 +11,7 @@
 #include "brink/core/error.h"
 #include "brink/core/fingerprint.h"
 #include "brink/cpu/kernels.h"
+#include "tools/support/shell_word.h"
 
 namespace brink::tools {
 namespace {
@@ -104,18 +105,8 @@ std::string command() {
   std::string text;
   for (std::size_t begin = 0; begin < bytes.size();) {
     const std::size_t end = std::min(bytes.find('\0', begin), bytes.size());
-    const std::string argument = bytes.substr(begin, end - begin);
+    text += (text.empty() ? "" : " ") + shell_word(bytes.substr(begin, end - begin));
     begin = end + 1;
-    if (!text.empty()) text += ' ';
-    constexpr const char* kPlain =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./,:=+%@";
-    if (!argument.empty() && argument.find_first_not_of(kPlain) == std::string::npos) {
-      text += argument;
-      continue;
-    }
-    text += '\'';
-    for (const char c : argument) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    text += '\'';
   }
   return text;
 }
