@@ -9,6 +9,7 @@
 #include "brink/brink.h"
 #include "brink/vulkan/devices.h"
 #include "tools/support/cli.h"
+#include "tools/support/model_size.h"
 #include "tools/support/npy.h"
 #include "tools/support/table.h"
 
@@ -24,10 +25,6 @@ struct Options {
   bool json = false;
   EngineOptions engine;
 };
-
-double bits_per_weight(std::uint64_t bytes, std::uint64_t elements) {
-  return elements == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(elements);
-}
 
 struct Total {
   std::uint64_t tensors = 0;

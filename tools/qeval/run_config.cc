@@ -1,10 +1,9 @@
 #include "tools/qeval/run_config.h"
 
-#include <cstdint>
-
 #include "brink/cpu/thread_pool.h"
 #include "brink/gguf/fingerprint.h"
 #include "tools/support/cli.h"
+#include "tools/support/model_size.h"
 #include "tools/support/type_name.h"
 
 namespace brink::tools {
@@ -12,19 +11,13 @@ namespace brink::tools {
 RunConfig describe(const std::string& kind, const Model& model, const SessionOptions& session,
                    const std::string& model_hash) {
   const Gguf& gguf = model.gguf();
-  std::uint64_t bytes = 0, weights = 0;
-  for (const GgufTensor& tensor : gguf.tensors()) {
-    bytes += tensor.bytes;
-    weights += tensor.elements();
-  }
   RunConfig config;
   config.kind = kind;
   config.model = gguf.path();
   config.model_name = gguf.get_string("general.name").value_or("");
   config.model_hash = model_hash.empty() ? fingerprint(gguf) : model_hash;
   config.weights = type_name(gguf);
-  config.bits_per_weight =
-      weights == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
+  config.bits_per_weight = bits_per_weight(gguf);
   config.file_bytes = gguf.file_bytes();
   config.activations = name_of(session.activations);
   config.kv_type = name_of(session.kv_type);

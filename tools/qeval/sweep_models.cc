@@ -15,6 +15,7 @@
 #include "brink/quantize/quantize.h"
 #include "tools/qeval/report.h"
 #include "tools/qeval/sweep.h"
+#include "tools/support/model_size.h"
 #include "tools/support/text_file.h"
 #include "tools/support/type_name.h"
 
@@ -26,21 +27,6 @@ namespace fs = std::filesystem;
 std::string lower(std::string text) {
   for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return text;
-}
-
-double bits_per_weight_of(const Gguf& gguf) {
-  double bytes = 0, weights = 0;
-  for (const GgufTensor& tensor : gguf.tensors()) {
-    bytes += static_cast<double>(tensor.bytes);
-    weights += static_cast<double>(tensor.elements());
-  }
-  return weights == 0 ? 0 : 8 * bytes / weights;
-}
-
-std::uint64_t data_bytes_of(const Gguf& gguf) {
-  std::uint64_t bytes = 0;
-  for (const GgufTensor& tensor : gguf.tensors()) bytes += tensor.bytes;
-  return bytes;
 }
 
 // Names and shapes of all tensors: the same for all quants of one model.
@@ -63,7 +49,7 @@ SweepModel described(const std::string& path, const Gguf& gguf) {
   const auto name = gguf.get_string("general.name");
   model.name = name && !name->empty() ? std::string(*name) : fs::path(path).stem().string();
   model.weights = type_name(gguf);
-  model.bits_per_weight = bits_per_weight_of(gguf);
+  model.bits_per_weight = bits_per_weight(gguf);
   model.bytes = gguf.file_bytes();
   return model;
 }
@@ -123,7 +109,7 @@ std::vector<Mix> wanted_mixes(const SweepOptions& options) {
 // Why a mix is not made of this file; empty: it is.
 std::string reason_to_skip(const Gguf& gguf, const std::vector<PlannedTensor>& plan,
                            const SweepOptions& options) {
-  if (data_bytes(plan) >= data_bytes_of(gguf)) return "it is not smaller than the source";
+  if (data_bytes(plan) >= data_bytes(gguf)) return "it is not smaller than the source";
   if (!options.importance.empty()) return "";
   for (const PlannedTensor& planned : plan)
     if (planned.quantizable && needs_importance(planned.type))
@@ -176,7 +162,7 @@ SweepModels plan_sweep(const SweepOptions& options, const std::string& folder, c
       quant.hash.clear();
       quant.weights = mix.name;
       quant.bits_per_weight = bits_per_weight(plan);
-      quant.bytes = source.bytes - data_bytes_of(gguf) + data_bytes(plan);
+      quant.bytes = source.bytes - data_bytes(gguf) + data_bytes(plan);
       std::string name = fs::path(path).stem().string() + "-" + source.hash.substr(0, 8) + "-" +
                          mix.name + (importance_hash.empty() ? "" : "-") +
                          importance_hash.substr(0, 8) + ".gguf";
@@ -223,7 +209,7 @@ void make_quant(SweepModel& model, const SweepOptions& options, Store& store) {
   model.hash = hash;
   model.weights = type_name(made);
   if (!model.mix->file_type) model.weights = model.mix->name;
-  model.bits_per_weight = bits_per_weight_of(made);
+  model.bits_per_weight = bits_per_weight(made);
   model.bytes = made.file_bytes();
   store.set_note(note_key(model, importance_hash_of(options)),
                  Json{{"hash", model.hash},
