@@ -144,7 +144,7 @@ class Estimate {
 class Sweep {
  public:
   explicit Sweep(const SweepOptions& options)
-      : options_(options), store_(options.store), folder_(options) {}
+      : options_(options), store_(options.store), folder_(options), maker_(options) {}
 
   int run();
 
@@ -161,6 +161,7 @@ class Sweep {
   const SweepOptions& options_;
   Store store_;
   WorkFolder folder_;
+  QuantMaker maker_;
   SweepModels models_;
   std::vector<SweepRow> rows_;
   std::vector<Step> steps_;
@@ -170,7 +171,7 @@ class Sweep {
 };
 
 void Sweep::plan() {
-  models_ = plan_sweep(options_, folder_.path(), store_);
+  models_ = maker_.plan(folder_.path(), store_);
   for (const SkippedQuant& skipped : models_.skipped)
     std::fprintf(stderr, "qeval: %s of %s is left out: %s\n", skipped.quant.c_str(),
                  skipped.source.c_str(), skipped.reason.c_str());
@@ -324,7 +325,7 @@ int Sweep::run() {
   for (std::size_t m = 0; m < models_.models.size(); ++m) {
     SweepModel& model = models_.models[m];
     if (missing_of[m].empty()) continue;
-    make_quant(model, options_, store_);
+    maker_.make(model, store_);
     for (const Step* step : missing_of[m]) {
       // A file that has just been made may be known by what it holds.
       failed += !recall(*step) && !measure(*step);

@@ -12,6 +12,7 @@
 #include "tools/qeval/dial.h"
 #include "tools/qeval/store.h"
 #include "tools/support/cli.h"
+#include "tools/support/importance_option.h"
 
 namespace brink::tools {
 
@@ -70,12 +71,24 @@ struct SweepModels {
   std::vector<SkippedQuant> skipped;
 };
 
-/// The sources, each followed by its quants from the most bits on. Throws Error for a file that
-/// cannot be read, UsageError for a quant that is none.
-SweepModels plan_sweep(const SweepOptions& options, const std::string& folder, const Store& store);
+/// The quants of a sweep; their importance matrix is read once.
+class QuantMaker {
+ public:
+  /// Throws Error for a matrix that cannot be used. `options` must outlive it.
+  explicit QuantMaker(const SweepOptions& options);
 
-/// Makes the file of a quant unless it is there, and notes in the store what became known of it.
-void make_quant(SweepModel& model, const SweepOptions& options, Store& store);
+  /// The sources, each followed by its quants from the most bits on. Throws Error for a file that
+  /// cannot be read, UsageError for a quant that is none.
+  SweepModels plan(const std::string& folder, const Store& store) const;
+
+  /// Makes the file of a quant unless it is there, and notes in the store what became known of it.
+  void make(SweepModel& model, Store& store) const;
+
+ private:
+  const SweepOptions& options_;
+  Importance importance_;
+  std::string importance_hash_;  // of the bytes of its file; empty: there is none
+};
 
 /// A row of the report: a model under one setting of the dial.
 struct SweepRow {

@@ -10,11 +10,11 @@
 #include "brink/core/progress.h"
 #include "brink/gguf/fingerprint.h"
 #include "brink/gguf/reader.h"
-#include "brink/quant/importance.h"
 #include "brink/quantize/plan.h"
 #include "brink/quantize/quantize.h"
 #include "tools/qeval/report.h"
 #include "tools/qeval/sweep.h"
+#include "tools/support/mix_name.h"
 #include "tools/support/model_size.h"
 #include "tools/support/text_file.h"
 #include "tools/support/type_name.h"
@@ -66,10 +66,6 @@ std::string note_key(const SweepModel& model, const std::string& importance_hash
          " " + importance_hash;
 }
 
-std::string importance_hash_of(const SweepOptions& options) {
-  return options.importance.empty() ? "" : fingerprint(read_text(options.importance));
-}
-
 // What an earlier sweep found out about the file that this would be.
 void recall(SweepModel& model, const std::string& importance_hash, const Store& store) {
   const auto note = store.note(note_key(model, importance_hash));
@@ -96,12 +92,7 @@ std::vector<Mix> wanted_mixes(const SweepOptions& options) {
       for (const std::string_view name : mix_names()) add(find_mix(name).value());
       continue;
     }
-    std::string upper = quant;
-    for (char& c : upper) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-    auto mix = find_mix(quant);
-    if (!mix) mix = find_mix(upper);
-    if (!mix) throw UsageError("--quants: no type or mix '" + quant + "'");
-    add(*mix);
+    add(parse_mix(quant));
   }
   return mixes;
 }
@@ -119,16 +110,18 @@ std::string reason_to_skip(const Gguf& gguf, const std::vector<PlannedTensor>& p
 
 }  // namespace
 
-SweepModels plan_sweep(const SweepOptions& options, const std::string& folder, const Store& store) {
+QuantMaker::QuantMaker(const SweepOptions& options)
+    : options_(options), importance_(options.importance) {
+  if (importance_.matrix) importance_hash_ = fingerprint(read_text(importance_.path));
+}
+
+SweepModels QuantMaker::plan(const std::string& folder, const Store& store) const {
   SweepModels result;
-  const std::vector<Mix> mixes = wanted_mixes(options);
-  const bool all = std::any_of(options.quants.begin(), options.quants.end(), is_all);
-  const std::string importance_hash = importance_hash_of(options);
-  // One that cannot be used should be known at once.
-  if (!options.importance.empty()) ImportanceMatrix::load(options.importance);
+  const std::vector<Mix> mixes = wanted_mixes(options_);
+  const bool all = std::any_of(options_.quants.begin(), options_.quants.end(), is_all);
   std::string base_path, base_hash, base_shape;
   std::set<std::string> seen;
-  for (const std::string& path : options.models) {
+  for (const std::string& path : options_.models) {
     const Gguf gguf = Gguf::open(path);
     SweepModel source = described(path, gguf);
     if (!seen.insert(source.hash).second) continue;  // the same file twice
@@ -137,7 +130,7 @@ SweepModels plan_sweep(const SweepOptions& options, const std::string& folder, c
       source.base_hash = source.hash;
     } else {
       if (base_path.empty()) {
-        base_path = options.base.empty() ? path : options.base;
+        base_path = options_.base.empty() ? path : options_.base;
         const Gguf base = Gguf::open(base_path);
         base_hash = fingerprint(base);
         base_shape = shape_of(base);
@@ -150,8 +143,8 @@ SweepModels plan_sweep(const SweepOptions& options, const std::string& folder, c
     result.models.push_back(source);
     const std::size_t first = result.models.size();
     for (const Mix& mix : mixes) {
-      const std::vector<PlannedTensor> plan = plan_types(gguf, request_of(mix, options));
-      if (const std::string reason = reason_to_skip(gguf, plan, options); !reason.empty()) {
+      const std::vector<PlannedTensor> plan = plan_types(gguf, request_of(mix, options_));
+      if (const std::string reason = reason_to_skip(gguf, plan, options_); !reason.empty()) {
         // Of "all" nobody expects the types that the source has.
         if (!all || reason.find("smaller") == std::string::npos)
           result.skipped.push_back({path, mix.name, reason});
@@ -164,11 +157,11 @@ SweepModels plan_sweep(const SweepOptions& options, const std::string& folder, c
       quant.bits_per_weight = bits_per_weight(plan);
       quant.bytes = source.bytes - data_bytes(gguf) + data_bytes(plan);
       std::string name = fs::path(path).stem().string() + "-" + source.hash.substr(0, 8) + "-" +
-                         mix.name + (importance_hash.empty() ? "" : "-") +
-                         importance_hash.substr(0, 8) + ".gguf";
+                         mix.name + (importance_hash_.empty() ? "" : "-") +
+                         importance_hash_.substr(0, 8) + ".gguf";
       std::replace(name.begin(), name.end(), ':', '-');
       quant.path = (fs::path(folder) / name).string();
-      recall(quant, importance_hash, store);
+      recall(quant, importance_hash_, store);
       result.models.push_back(quant);
     }
     std::stable_sort(result.models.begin() + static_cast<std::ptrdiff_t>(first),
@@ -179,19 +172,15 @@ SweepModels plan_sweep(const SweepOptions& options, const std::string& folder, c
   return result;
 }
 
-void make_quant(SweepModel& model, const SweepOptions& options, Store& store) {
+void QuantMaker::make(SweepModel& model, Store& store) const {
   if (!model.mix) return;
   if (!fs::exists(model.path)) {
     const Gguf source = Gguf::open(model.source);
-    const std::vector<PlannedTensor> plan = plan_types(source, request_of(*model.mix, options));
-    ImportanceMatrix matrix;
+    const std::vector<PlannedTensor> plan = plan_types(source, request_of(*model.mix, options_));
     QuantizeOptions quantize_options;
-    if (!options.importance.empty()) {
-      matrix = ImportanceMatrix::load(options.importance);
-      quantize_options.importance = [&](std::string_view tensor) { return matrix.of(tensor); };
-    }
+    importance_.apply(quantize_options);
     quantize_options.file_type = model.mix->file_type;
-    quantize_options.threads = options.threads;
+    quantize_options.threads = options_.threads;
     std::uint64_t source_bytes = 0;
     for (const PlannedTensor& planned : plan) source_bytes += planned.source->bytes;
     Progress progress("quantize " + model.mix->name, source_bytes,
@@ -211,12 +200,11 @@ void make_quant(SweepModel& model, const SweepOptions& options, Store& store) {
   if (!model.mix->file_type) model.weights = model.mix->name;
   model.bits_per_weight = bits_per_weight(made);
   model.bytes = made.file_bytes();
-  store.set_note(note_key(model, importance_hash_of(options)),
-                 Json{{"hash", model.hash},
-                      {"weights", model.weights},
-                      {"bits_per_weight", model.bits_per_weight},
-                      {"bytes", model.bytes}}
-                     .dump());
+  store.set_note(note_key(model, importance_hash_), Json{{"hash", model.hash},
+                                                         {"weights", model.weights},
+                                                         {"bits_per_weight", model.bits_per_weight},
+                                                         {"bytes", model.bytes}}
+                                                        .dump());
 }
 
 }  // namespace brink::tools

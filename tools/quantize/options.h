@@ -3,12 +3,12 @@
 #define BRINK_TOOLS_QUANTIZE_OPTIONS_H_
 
 #include <cstddef>
-#include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "brink/brink.h"
+#include "tools/support/importance_option.h"
+#include "tools/support/mix_name.h"
 
 namespace brink::tools {
 
@@ -47,19 +47,6 @@ void run_budget(const QuantizeRequest& request);
 
 /// quantize --verify A B.
 void run_verify(const QuantizeRequest& request);
-
-/// A mix by the name that people type, in any case. Throws UsageError naming the known ones.
-Mix parse_mix(const std::string& name);
-
-/// The matrix of --imatrix and what else a file gets from it.
-struct Importance {
-  explicit Importance(const std::string& path);  ///< an empty path: none
-
-  void apply(QuantizeOptions& options) const;
-
-  std::string path;
-  std::optional<ImportanceMatrix> matrix;
-};
 
 /// Says what was made: sizes, bits per weight, types.
 void print_plan(const QuantizeRequest& request, const std::vector<PlannedTensor>& plan);

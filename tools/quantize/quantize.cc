@@ -1,11 +1,8 @@
 // quantize IN OUT TYPE: plans the types, writes the file and says what came out.
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <map>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "brink/brink.h"
@@ -64,31 +61,6 @@ void print_result(const QuantizeRequest& request, const std::vector<PlannedTenso
 }
 
 }  // namespace
-
-Mix parse_mix(const std::string& name) {
-  std::string upper = name;
-  for (char& c : upper)
-    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-  for (const std::string& candidate : {name, upper})
-    if (const std::optional<Mix> mix = find_mix(candidate)) return *mix;
-  std::string known;
-  for (const std::string_view mix_name : mix_names())
-    known += (known.empty() ? "" : ", ") + std::string(mix_name);
-  throw UsageError("no type or mix '" + name + "'; there are " + known +
-                   " and the single types MXFP4, NVFP4");
-}
-
-Importance::Importance(const std::string& file) : path(file) {
-  if (!path.empty()) matrix = ImportanceMatrix::load(path);
-}
-
-void Importance::apply(QuantizeOptions& options) const {
-  if (!matrix) return;
-  options.importance = [this](std::string_view tensor) { return matrix->of(tensor); };
-  options.metadata.emplace_back("quantize.imatrix.file", path);
-  if (!matrix->datasets.empty())
-    options.metadata.emplace_back("quantize.imatrix.dataset", matrix->datasets.front());
-}
 
 void print_plan(const QuantizeRequest& request, const std::vector<PlannedTensor>& plan) {
   if (request.json) {
