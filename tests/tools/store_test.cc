@@ -141,6 +141,10 @@ TEST_F(StoreTest, WhatIsWrittenIsRead) {
   ASSERT_EQ(runs.size(), 2u);
   EXPECT_EQ(runs[0].id, run);
   EXPECT_EQ(runs[0].items, 12u);
+  EXPECT_EQ(store.run(run).items, 12u);
+  EXPECT_EQ(store.run(run).summary, runs[0].summary);
+  EXPECT_EQ(store.run(runs[1].id).config.key(), runs[1].config.key());
+  EXPECT_THROW(store.run(runs[1].id + 1), Error);
   EXPECT_EQ(runs[0].config.key(), config.key());
   EXPECT_EQ(runs[0].config.model, config.model);
   EXPECT_EQ(runs[0].config.model_name, config.model_name);

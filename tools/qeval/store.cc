@@ -476,23 +476,39 @@ void Store::set_note(const std::string& key, const std::string& value) {
   if (const int code = statement.run(); code != SQLITE_DONE) fail(code);
 }
 
+namespace {
+
+// Columns of a run, and how they are read: in the same order.
+constexpr const char* kSelectRuns =
+    "SELECT id, kind, model, model_name, model_hash, weights, bits_per_weight, file_bytes, "
+    "activations, kv_type, backend, data, data_hash, base_hash, options, threads, started, "
+    "finished, seconds, version, machine, command, summary, "
+    "(SELECT count(*) FROM items WHERE items.run = runs.id) FROM runs ";
+
+void read_row(auto& statement, StoredRun& run) {
+  RunConfig& c = run.config;
+  statement >> run.id >> c.kind >> c.model >> c.model_name >> c.model_hash >> c.weights >>
+      c.bits_per_weight >> c.file_bytes >> c.activations >> c.kv_type >> c.backend >> c.data >>
+      c.data_hash >> c.base_hash >> c.options >> c.threads >> run.started >> run.finished >>
+      run.seconds >> run.version >> run.machine >> run.command >> run.summary >> run.items;
+}
+
+}  // namespace
+
 std::vector<StoredRun> Store::runs() const {
-  Statement statement(
-      *this,
-      "SELECT id, kind, model, model_name, model_hash, weights, bits_per_weight, file_bytes, "
-      "activations, kv_type, backend, data, data_hash, base_hash, options, threads, started, "
-      "finished, seconds, version, machine, command, summary, "
-      "(SELECT count(*) FROM items WHERE items.run = runs.id) FROM runs ORDER BY id");
+  Statement statement(*this, (kSelectRuns + std::string("ORDER BY id")).c_str());
   std::vector<StoredRun> runs;
-  while (statement.step()) {
-    StoredRun& run = runs.emplace_back();
-    RunConfig& c = run.config;
-    statement >> run.id >> c.kind >> c.model >> c.model_name >> c.model_hash >> c.weights >>
-        c.bits_per_weight >> c.file_bytes >> c.activations >> c.kv_type >> c.backend >> c.data >>
-        c.data_hash >> c.base_hash >> c.options >> c.threads >> run.started >> run.finished >>
-        run.seconds >> run.version >> run.machine >> run.command >> run.summary >> run.items;
-  }
+  while (statement.step()) read_row(statement, runs.emplace_back());
   return runs;
+}
+
+StoredRun Store::run(std::int64_t run) const {
+  Statement statement(*this, (kSelectRuns + std::string("WHERE id = ?")).c_str());
+  statement << run;
+  if (!statement.step()) throw Error("has no run " + std::to_string(run), {.file = path_});
+  StoredRun stored;
+  read_row(statement, stored);
+  return stored;
 }
 
 }  // namespace brink::tools

@@ -115,6 +115,8 @@ class Store {
 
   /// In the order they were begun.
   std::vector<StoredRun> runs() const;
+  /// One of them; throws Error where it is not there.
+  StoredRun run(std::int64_t run) const;
 
   /// Facts that are not about one run, by keys of their writer's choice.
   std::optional<std::string> note(const std::string& key) const;

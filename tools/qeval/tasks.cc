@@ -273,15 +273,11 @@ Json TaskRun::run() {
           seconds;
     store_.finish(run, to_text(row));
   }
-  for (const StoredRun& stored : store_.runs()) {
-    if (stored.id != run) continue;
-    Json row = Json::parse(stored.summary);
-    row["model"] = config.model;  // the same may lie elsewhere now
-    row["task"] = config.data;
-    row["options"] = Json::parse(config.options);
-    return row;
-  }
-  throw Error("lost a run", {.file = store_.path()});
+  Json row = Json::parse(store_.run(run).summary);
+  row["model"] = config.model;  // the same may lie elsewhere now
+  row["task"] = config.data;
+  row["options"] = Json::parse(config.options);
+  return row;
 }
 
 std::vector<Task> read_tasks(const TasksOptions& options) {

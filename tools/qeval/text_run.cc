@@ -56,9 +56,8 @@ class KeptWindows {
           items_[w].values.size() != bytes_per_window)
         throw Error("is damaged: window " + std::to_string(w) + " of run " + std::to_string(id_),
                     {.file = run.store->path()});
-    if (!run.store->finished(id_)) return;
-    for (const StoredRun& stored : run.store->runs())
-      if (stored.id == id_) summary_ = Json::parse(stored.summary, nullptr, false);
+    if (run.store->finished(id_))
+      summary_ = Json::parse(run.store->run(id_).summary, nullptr, false);
   }
 
   const std::vector<Item>& items() const { return items_; }
