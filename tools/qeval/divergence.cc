@@ -105,6 +105,7 @@ int divergence(const DivergenceOptions& options) {
                ">max", ">ln(PPL/base) [95 %]", ">same top % [95 %]", ">RMS dp %"});
   for (const std::string& model_path : options.models) {
     const Model model = Model::open(model_path);
+    const std::string model_hash = store ? fingerprint(model.gguf()) : "";
     for (const DialSetting& setting : dial.settings()) {
       const SessionOptions session = dial.apply(setting, model, options.text.session());
       WindowProgress progress(label_of(model_path, session), windows);
@@ -114,7 +115,7 @@ int divergence(const DivergenceOptions& options) {
                                                 .dial_key = dial.key(setting),
                                                 .text = options.text.text,
                                                 .text_hash = text_hash,
-                                                .model_hash = {},
+                                                .model_hash = model_hash,
                                                 .store = store ? &*store : nullptr,
                                                 .on_window = progress.on_window()},
                                                base);

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "brink/core/fingerprint.h"
+#include "brink/gguf/fingerprint.h"
 #include "tools/qeval/dial.h"
 #include "tools/qeval/options.h"
 #include "tools/qeval/report.h"
@@ -17,12 +18,14 @@ int perplexity(const PerplexityOptions& options) {
   const std::string text = read_text(options.text.text);
   std::optional<Store> store;
   if (!options.text.store.empty()) store.emplace(options.text.store);
+  const std::string text_hash = fingerprint(text);
   Json report = Json::array();
   Table table({"model", "weights", "activations", "kv", ">windows", ">tokens", ">perplexity [95 %]",
                ">+-", ">bits/byte [95 %]", ">tokens/s"});
   for (const std::string& path : options.models) {
     const Model model = Model::open(path);
     const TokenWindows windows = windows_of(model, text, options.text);
+    const std::string model_hash = store ? fingerprint(model.gguf()) : "";
     for (const DialSetting& setting : dial.settings()) {
       const SessionOptions session = dial.apply(setting, model, options.text.session());
       WindowProgress progress(label_of(path, session), windows);
@@ -31,8 +34,8 @@ int perplexity(const PerplexityOptions& options) {
                                                 .session = session,
                                                 .dial_key = dial.key(setting),
                                                 .text = options.text.text,
-                                                .text_hash = fingerprint(text),
-                                                .model_hash = {},
+                                                .text_hash = text_hash,
+                                                .model_hash = model_hash,
                                                 .store = store ? &*store : nullptr,
                                                 .on_window = progress.on_window()});
       progress.finish();

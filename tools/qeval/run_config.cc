@@ -1,7 +1,6 @@
 #include "tools/qeval/run_config.h"
 
 #include "brink/cpu/thread_pool.h"
-#include "brink/gguf/fingerprint.h"
 #include "tools/support/cli.h"
 #include "tools/support/model_size.h"
 #include "tools/support/type_name.h"
@@ -15,7 +14,7 @@ RunConfig describe(const std::string& kind, const Model& model, const SessionOpt
   config.kind = kind;
   config.model = gguf.path();
   config.model_name = gguf.get_string("general.name").value_or("");
-  config.model_hash = model_hash.empty() ? fingerprint(gguf) : model_hash;
+  config.model_hash = model_hash;
   config.weights = type_name(gguf);
   config.bits_per_weight = bits_per_weight(gguf);
   config.file_bytes = gguf.file_bytes();

@@ -11,10 +11,10 @@
 namespace brink::tools {
 
 /// The fields that say what model runs and how; the caller fills in `data`, `data_hash`,
-/// `base_hash` and `options`. `model_hash`: fingerprint of the model, which takes reading all of it
-/// once; computed here when empty.
+/// `base_hash` and `options`. `model_hash`: fingerprint of the model, once for all its runs, as
+/// it takes reading every tensor.
 RunConfig describe(const std::string& kind, const Model& model, const SessionOptions& session,
-                   const std::string& model_hash = "");
+                   const std::string& model_hash);
 
 }  // namespace brink::tools
 

@@ -20,6 +20,7 @@
 
 #include "brink/core/error.h"
 #include "brink/cpu/thread_pool.h"
+#include "brink/gguf/fingerprint.h"
 #include "tools/qeval/options.h"
 #include "tools/qeval/report.h"
 #include "tools/qeval/run_config.h"
@@ -164,7 +165,8 @@ Measured measure(const SpeedOptions& options, const SessionOptions& wanted, Json
   result.speed.peak_bytes = peak_bytes();
   row = row_of(*model, session->options(), session->backend_name());
   // After the peak was taken: reading all tensors for the fingerprint would raise it.
-  if (!options.store.empty()) config = describe("speed", *model, session->options());
+  if (!options.store.empty())
+    config = describe("speed", *model, session->options(), fingerprint(model->gguf()));
   return result;
 }
 

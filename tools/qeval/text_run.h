@@ -25,7 +25,7 @@ struct TextRun {
   std::string dial_key;    ///< Dial::key
   std::string text;        ///< path
   std::string text_hash;   ///< fingerprint of its bytes
-  std::string model_hash;  ///< empty: computed when the store needs it
+  std::string model_hash;  ///< fingerprint of its tensors; needed with a store
   Store* store = nullptr;
   /// Told how many windows are done, at first, before any is run, those of the store.
   std::function<void(std::size_t)> on_window = {};
