@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <map>
 #include <tuple>
-#include <unordered_map>
 #include <utility>
 
 #include "brink/core/error.h"
+#include "tools/qeval/cluster_numbers.h"
 
 namespace brink::tools {
 namespace {
@@ -16,14 +16,11 @@ struct Scores {
   std::vector<double> base, other;
   std::vector<std::uint64_t> clusters;
 
-  void add_cluster(const std::string& name) {
-    // An item without a cluster is one of its own.
-    const std::uint64_t next = clusters.size();
-    clusters.push_back(name.empty() ? next : numbers_.try_emplace(name, next).first->second);
-  }
+  void add_cluster(const std::string& name) { clusters.push_back(numbers_.of(name)); }
+  std::size_t cluster_count() const { return numbers_.count(); }
 
  private:
-  std::unordered_map<std::string, std::uint64_t> numbers_;
+  ClusterNumbers numbers_;
 };
 
 Scores scores_of(const TaskRun& run) {
@@ -54,9 +51,7 @@ TaskScore score_of(const TaskRun& run) {
   const Scores scores = scores_of(run);
   TaskScore result{.setting = run.setting, .task = run.task, .items = run.items.size()};
   result.accuracy = mean_score(scores.other, scores.clusters);
-  std::vector<std::uint64_t> clusters = scores.clusters;
-  std::ranges::sort(clusters);
-  result.clusters = clusters.size() - std::ranges::unique(clusters).size();
+  result.clusters = scores.cluster_count();
   const double n = static_cast<double>(result.items);
   double known = 0, invented = 0, with_log = 0, log = 0;
   for (const Item& item : run.items) {

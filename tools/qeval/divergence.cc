@@ -23,18 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string scientific(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3g", value);
-  return text;
-}
-
-Estimate percent(Estimate estimate) {
-  estimate.value *= 100;
-  if (estimate.ci) estimate.ci = Interval{100 * estimate.ci->low, 100 * estimate.ci->high};
-  return estimate;
-}
-
 std::string cache_path(const DivergenceOptions& options, const Model& base,
                        const TokenWindows& windows) {
   const std::string folder =
@@ -123,8 +111,9 @@ int divergence(const DivergenceOptions& options) {
       const Divergence& d = run.figures;
       const Json& row = run.row;
       table.add({file_name(model_path), row["weights"], row["activations"], row["kv"],
-                 text_of(d.kl_mean, 6), scientific(row["kl.median"]), scientific(row["kl.p99"]),
-                 scientific(d.kl_max), text_of(d.ln_ratio, 5), text_of(percent(d.same_top), 2),
+                 text_of(d.kl_mean, 6), scientific(row["kl.median"].get<double>()),
+                 scientific(row["kl.p99"].get<double>()), scientific(d.kl_max),
+                 text_of(d.ln_ratio, 5), percent(d.same_top, 2),
                  fixed(100 * d.shift_rms.value, 3)});
       report.push_back(row);
     }

@@ -198,16 +198,6 @@ std::string reproduction(const Analysis& analysis, const std::string& command) {
 
 }  // namespace
 
-std::string percent(double share, int decimals) { return fixed(100 * share, decimals); }
-
-std::string percent(const Estimate& estimate, int decimals) {
-  std::string text = percent(estimate.value, decimals);
-  if (estimate.ci)
-    text += " [" + percent(estimate.ci->low, decimals) + ", " +
-            percent(estimate.ci->high, decimals) + "]";
-  return text;
-}
-
 std::string p_text(double p) {
   if (p < 1e-300) return "< 1e-300";
   char text[32];

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tools/qeval/analysis.h"
+#include "tools/qeval/figure.h"
 
 namespace brink::tools {
 
@@ -21,10 +22,6 @@ std::string contrast_section(const Analysis& analysis);
 std::string text_section(const Analysis& analysis);
 std::string speed_section(const Analysis& analysis);
 
-/// "45.3", in percent or percentage points.
-std::string percent(double share, int decimals = 1);
-/// "45.3 [40.1, 50.4]"
-std::string percent(const Estimate& estimate, int decimals = 1);
 /// "0.0312", "2.1e-05", "< 1e-300".
 std::string p_text(double p);
 

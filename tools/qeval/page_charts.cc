@@ -1,7 +1,6 @@
 // The charts of the report page, and the tables of what they show.
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <functional>
 #include <map>
 #include <utility>
@@ -13,25 +12,6 @@
 
 namespace brink::tools {
 namespace {
-
-std::string scientific(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3g", value);
-  return text;
-}
-
-std::string scientific(const Estimate& estimate) {
-  std::string text = scientific(estimate.value);
-  if (estimate.ci)
-    text += " [" + scientific(estimate.ci->low) + ", " + scientific(estimate.ci->high) + "]";
-  return text;
-}
-
-Estimate percents(const Estimate& share) {
-  Estimate out{100 * share.value};
-  if (share.ci) out.ci = Interval{100 * share.ci->low, 100 * share.ci->high};
-  return out;
-}
 
 double mebibytes(const Setting& setting) {
   return static_cast<double>(setting.file_bytes) / (1024.0 * 1024.0);

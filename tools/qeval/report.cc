@@ -8,19 +8,6 @@
 
 namespace brink::tools {
 
-void set(Json& row, const std::string& key, const Estimate& estimate) {
-  row[key] = estimate.value;
-  if (estimate.ci) row[key + ".ci"] = {estimate.ci->low, estimate.ci->high};
-}
-
-std::string text_of(const Estimate& estimate, int decimals) {
-  std::string text = fixed(estimate.value, decimals);
-  if (estimate.ci)
-    text +=
-        " [" + fixed(estimate.ci->low, decimals) + ", " + fixed(estimate.ci->high, decimals) + "]";
-  return text;
-}
-
 Json row_of(const Model& model, const SessionOptions& session, const std::string& backend) {
   return {{"model", model.gguf().path()},
           {"weights", type_name(model.gguf())},

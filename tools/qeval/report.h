@@ -10,17 +10,11 @@
 #include <utility>
 
 #include "brink/core/progress.h"
-#include "brink/eval/statistics.h"
 #include "brink/eval/windows.h"
+#include "tools/qeval/figure.h"
 #include "tools/qeval/options.h"
 
 namespace brink::tools {
-
-/// Sets `key` and, where there is an interval, `key`.ci.
-void set(Json& row, const std::string& key, const Estimate& estimate);
-
-/// "1.2345 [1.2000, 1.2700]".
-std::string text_of(const Estimate& estimate, int decimals);
 
 /// The columns that every row begins with: what was quantized.
 Json row_of(const Model& model, const SessionOptions& session, const std::string& backend);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "brink/core/error.h"
+#include "tools/qeval/figure.h"
 #include "tools/support/cli.h"
 
 namespace brink::tools {
@@ -63,18 +64,6 @@ std::vector<Setting> settings_of(const std::vector<StoredRun>& runs) {
     return std::tuple(models.at(s.model_name), -s.bits_per_weight, s.model_hash, coarseness(s));
   });
   return settings;
-}
-
-// A figure of a summary, where it is there and a number.
-std::optional<Estimate> figure(const Json& summary, const std::string& key) {
-  const auto value = summary.find(key);
-  if (value == summary.end() || !value->is_number()) return std::nullopt;
-  Estimate estimate{value->get<double>()};
-  const auto ci = summary.find(key + ".ci");
-  if (ci != summary.end() && ci->is_array() && ci->size() == 2 && (*ci)[0].is_number() &&
-      (*ci)[1].is_number())
-    estimate.ci = Interval{(*ci)[0].get<double>(), (*ci)[1].get<double>()};
-  return estimate;
 }
 
 // Tasks of the same name, told apart by a number.

@@ -25,15 +25,15 @@ void copy(const Json& from, const std::string& key, Json& to, const std::string&
       to[new_key + suffix] = *found;
 }
 
-// "1.2345 [1.2000, 1.2700]", "" where there is no such figure.
-std::string cell(const Json& row, const std::string& key, int decimals, double factor = 1) {
-  const auto value = row.find(key);
-  if (value == row.end() || !value->is_number()) return "";
-  Estimate estimate{factor * value->get<double>(), {}};
-  if (const auto ci = row.find(key + ".ci");
-      ci != row.end() && ci->is_array() && ci->size() == 2 && (*ci)[0].is_number())
-    estimate.ci = Interval{factor * (*ci)[0].get<double>(), factor * (*ci)[1].get<double>()};
-  return text_of(estimate, decimals);
+// Empty where there is no such figure.
+std::string cell(const Json& row, const std::string& key, int decimals) {
+  const auto estimate = figure(row, key);
+  return estimate ? text_of(*estimate, decimals) : "";
+}
+
+std::string percent_cell(const Json& row, const std::string& key) {
+  const auto estimate = figure(row, key);
+  return estimate ? percent(*estimate) : "";
 }
 
 std::string bytes_cell(const Json& row, const std::string& key) {
@@ -130,7 +130,7 @@ std::string sweep_table(const Json& rows, const SweepOptions& options) {
       cells.push_back(cell(row, "kl.mean", 5));
     }
     for (const std::string& task : options.tasks)
-      cells.push_back(cell(row, "accuracy." + task_name(task), 1, 100));
+      cells.push_back(percent_cell(row, "accuracy." + task_name(task)));
     if (options.speed)
       for (const std::string& text_cell :
            {cell(row, "prompt_tokens_per_second", 0), cell(row, "generation_tokens_per_second", 1),

@@ -1,33 +1,15 @@
 // Grades of samples put together, and their figures.
 #include <algorithm>
-#include <map>
 #include <optional>
-#include <set>
 
 #include "brink/eval/graders.h"
 #include "brink/eval/paired.h"
+#include "tools/qeval/cluster_numbers.h"
 #include "tools/qeval/report.h"
 #include "tools/qeval/tasks.h"
 
 namespace brink::tools {
 namespace {
-
-// A number for every cluster; items without one are on their own.
-std::vector<std::uint64_t> cluster_numbers(std::span<const Item> items) {
-  std::vector<std::uint64_t> out;
-  std::map<std::string, std::uint64_t> numbers;
-  std::uint64_t next = 0;
-  for (const Item& item : items) {
-    if (item.cluster.empty()) {
-      out.push_back(next++);
-      continue;
-    }
-    const auto [found, fresh] = numbers.try_emplace(item.cluster, next);
-    if (fresh) ++next;
-    out.push_back(found->second);
-  }
-  return out;
-}
 
 double share_of(std::span<const Item> items, auto&& test) {
   const auto count = std::ranges::count_if(items, test);
@@ -43,13 +25,9 @@ std::optional<double> detail(const Item& item, const char* key) {
   return value.is_boolean() ? (value.get<bool>() ? 1.0 : 0.0) : value.get<double>();
 }
 
-std::string percent(const Json& row, const std::string& key) {
-  if (!row.contains(key) || row[key].is_null()) return "n/a";
-  std::string text = fixed(100 * row[key].get<double>(), 1);
-  if (row.contains(key + ".ci"))
-    text += " [" + fixed(100 * row[key + ".ci"][0].get<double>(), 1) + ", " +
-            fixed(100 * row[key + ".ci"][1].get<double>(), 1) + "]";
-  return text;
+std::string percent_cell(const Json& row, const std::string& key) {
+  const auto estimate = figure(row, key);
+  return estimate ? percent(*estimate) : "n/a";
 }
 
 }  // namespace
@@ -120,11 +98,13 @@ void set_grades(Item& item, const std::vector<GradedSample>& samples) {
 
 Json summarize(Grader grader, std::span<const Item> items) {
   Json json = Json::object();
-  const std::vector<std::uint64_t> clusters = cluster_numbers(items);
+  ClusterNumbers numbers;
+  std::vector<std::uint64_t> clusters;
   std::vector<double> right, scores, normalized;
   double log_probability = 0;
   std::size_t with_log_probability = 0, with_invented = 0, invented = 0;
   for (const Item& item : items) {
+    clusters.push_back(numbers.of(item.cluster));
     right.push_back(detail(item, "accuracy").value_or(item.correct ? 1 : 0));
     scores.push_back(item.score);
     if (const auto value = detail(item, "normalized")) normalized.push_back(*value);
@@ -138,7 +118,7 @@ Json summarize(Grader grader, std::span<const Item> items) {
     }
   }
   json["items"] = items.size();
-  json["clusters"] = std::set<std::uint64_t>(clusters.begin(), clusters.end()).size();
+  json["clusters"] = numbers.count();
   if (items.empty()) return json;
   if (has_accuracy(grader)) set(json, "accuracy", mean_score(right, clusters));
   if (grader == Grader::kChoice && normalized.size() == items.size())
@@ -168,10 +148,10 @@ void TaskTable::add(const Json& row) {
   };
   table_.add({file_name(row["model"].get<std::string>()), row["weights"], row["activations"],
               row["kv"], file_name(row["task"].get<std::string>()), row["grader"],
-              std::to_string(row["items"].get<std::size_t>()), percent(row, "accuracy"),
-              percent(row, score), percent(row, "truncated"), percent(row, "unparsable"),
-              percent(row, "invented"), number("log_probability", 3),
-              number("tokens_per_second", 1)});
+              std::to_string(row["items"].get<std::size_t>()), percent_cell(row, "accuracy"),
+              percent_cell(row, score), percent_cell(row, "truncated"),
+              percent_cell(row, "unparsable"), percent_cell(row, "invented"),
+              number("log_probability", 3), number("tokens_per_second", 1)});
 }
 
 }  // namespace brink::tools
