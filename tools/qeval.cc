@@ -31,12 +31,6 @@ void add_store(CLI::App& app, std::string& store) {
       ->option_text("FILE");
 }
 
-void add_threads(CLI::App& app, EngineOptions& options) {
-  app.add_option("-t,--threads", options.threads, "Number of threads (default: one per core)")
-      ->check(CLI::Range(1u, 1024u))
-      ->option_text("N");
-}
-
 void add_models(CLI::App& app, std::vector<std::string>& models) {
   app.add_option("-m,--model", models, "GGUF file to measure; may be repeated")
       ->required()
@@ -131,7 +125,7 @@ int main(int argc, char** argv) {
       ->required()
       ->option_text("IMATRIX");
   add_text_options(*importance_app, importance_options.text);
-  add_threads(*importance_app, importance_options.text.engine);
+  add_threads(*importance_app, importance_options.text.engine.threads);
 
   CalibrateOptions calibrate_options;
   CLI::App* calibrate_app = app.add_subcommand(
@@ -152,7 +146,7 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0.0, 100.0))
       ->option_text("P (default: 100, the largest value)");
   add_text_options(*calibrate_app, calibrate_options.text);
-  add_threads(*calibrate_app, calibrate_options.text.engine);
+  add_threads(*calibrate_app, calibrate_options.text.engine.threads);
 
   TasksOptions tasks_options;
   CLI::App* tasks_app = add_tasks(app, tasks_options);

@@ -83,9 +83,7 @@ int main(int argc, char** argv) {
                "Take sources that are quantized already (other than Q8_0)");
   app.add_flag("--allow-nonfinite", request.allow_nonfinite,
                "Replace weights that are NaN (by 0) or infinite (by the largest number)");
-  app.add_option("-t,--threads", request.threads, "Number of threads (default: one per core)")
-      ->check(CLI::Range(1u, 1024u))
-      ->option_text("N");
+  add_threads(app, request.threads);
   app.add_flag("--json", request.json, "Print one JSON object");
   return run_tool(app, argc, argv, [&] {
     if (request.verify) {

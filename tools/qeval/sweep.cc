@@ -407,9 +407,7 @@ CLI::App* add_sweep(CLI::App& app, SweepOptions& options) {
   command->add_flag("!--no-speed", options.speed, "Leave out throughput, load time and memory");
   command->add_flag("--cold", options.cold,
                     "Load time with the file dropped from the page cache (default: warm)");
-  command->add_option("-t,--threads", options.threads, "Number of threads (default: one per core)")
-      ->check(CLI::Range(1u, 1024u))
-      ->option_text("N");
+  add_threads(*command, options.threads);
   command->add_option("--store", options.store, "Results (default: results.sqlite)")
       ->option_text("FILE");
   command

@@ -150,6 +150,12 @@ void add_rounding_lists(CLI::App& app, std::vector<Activations>& activations,
               kv_choices());
 }
 
+void add_threads(CLI::App& app, unsigned& threads) {
+  app.add_option("-t,--threads", threads, "Number of threads (default: one per core)")
+      ->check(CLI::Range(1u, 1024u))
+      ->option_text("N");
+}
+
 void add_device_options(CLI::App& app, EngineOptions& options) {
   add_choice(app, "--backend", options.backend,
              "What computes: cpu (the default) or vulkan (a GPU)", backend_choices());
@@ -162,9 +168,7 @@ void add_device_options(CLI::App& app, EngineOptions& options) {
                  "output on the CPU, for a model that does not fit the device (default: all)")
       ->check(CLI::Range(std::size_t{0}, std::size_t{1} << 20))
       ->option_text("N");
-  app.add_option("-t,--threads", options.threads, "Number of threads (default: one per core)")
-      ->check(CLI::Range(1u, 1024u))
-      ->option_text("N");
+  add_threads(app, options.threads);
   app.parse_complete_callback([&options] {
     if (options.device_layers != kAllLayers && options.backend == BackendKind::kCpu)
       throw CLI::ValidationError("--gpu-layers needs --backend vulkan");

@@ -48,6 +48,9 @@ void add_device_options(CLI::App& app, EngineOptions& options);
 void add_rounding_lists(CLI::App& app, std::vector<Activations>& activations,
                         std::vector<KvType>& kv_types);
 
+/// --threads alone.
+void add_threads(CLI::App& app, unsigned& threads);
+
 /// The word on the command line for it: "q8", "f16".
 std::string name_of(Activations activations);
 std::string name_of(KvType type);
