@@ -10,14 +10,7 @@ void add_text_options(CLI::App& app, TextOptions& options) {
   app.add_option("-f,--file", options.text, "Text to measure on (- for standard input)")
       ->required()
       ->option_text("TEXT");
-  app.add_option("-c,--context", options.context, "Tokens of a window; its second half is scored")
-      ->check(CLI::Range(std::size_t{3}, std::size_t{1} << 20))
-      ->option_text("N (default: 512)");
-  app.add_option("--windows", options.most_windows, "Use at most the first N windows of the text")
-      ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 40))
-      ->option_text("N (default: all)");
-  app.add_flag("--parse-special", options.parse_special,
-               "Read control tokens in the text (<|im_start|>) as such, not as plain text");
+  add_window_options(app, options.context, options.most_windows, options.parse_special);
   app.add_option("-b,--batch", options.batch, "Tokens computed at once")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 20))
       ->option_text("N (default: 512)");
@@ -29,13 +22,6 @@ void add_store(CLI::App& app, std::string& store) {
                  "SQLite file to keep results in, window by window: a run that was interrupted\n"
                  "goes on, one that is there is not repeated")
       ->option_text("FILE");
-}
-
-void add_models(CLI::App& app, std::vector<std::string>& models) {
-  app.add_option("-m,--model", models, "GGUF file to measure; may be repeated")
-      ->required()
-      ->option_text("FILE")
-      ->allow_extra_args(false);
 }
 
 CLI::App* add_report(CLI::App& app, ReportOptions& options) {
@@ -118,12 +104,8 @@ int main(int argc, char** argv) {
       "importance",
       "Mean squared inputs of every matrix, by column, as a GGUF importance matrix for\n"
       "quantizing");
-  importance_app->add_option("-m,--model", importance_options.model, "GGUF file to run")
-      ->required()
-      ->option_text("FILE");
-  importance_app->add_option("-o,--output", importance_options.output, "File to write")
-      ->required()
-      ->option_text("IMATRIX");
+  add_model_and_output(*importance_app, importance_options.model, importance_options.output,
+                       "IMATRIX");
   add_text_options(*importance_app, importance_options.text);
   add_threads(*importance_app, importance_options.text.engine.threads);
 
@@ -132,12 +114,7 @@ int main(int argc, char** argv) {
       "calibrate",
       "Static scales for --activations int8-tensor: of every matrix how large its inputs get\n"
       "on a text");
-  calibrate_app->add_option("-m,--model", calibrate_options.model, "GGUF file to run")
-      ->required()
-      ->option_text("FILE");
-  calibrate_app->add_option("-o,--output", calibrate_options.output, "File to write")
-      ->required()
-      ->option_text("SCALES");
+  add_model_and_output(*calibrate_app, calibrate_options.model, calibrate_options.output, "SCALES");
   calibrate_app
       ->add_option(
           "--percentile", calibrate_options.percentile,

@@ -79,6 +79,20 @@ struct SpeedOptions {
   bool json = false;
 };
 
+/// Options that several subcommands have.
+void add_models(CLI::App& app, std::vector<std::string>& models);
+/// `what` stands for the file in the help text.
+void add_model_and_output(CLI::App& app, std::string& model, std::string& output,
+                          const std::string& what);
+void add_window_options(CLI::App& app, std::size_t& context, std::size_t& most_windows,
+                        bool& parse_special);
+/// --store of those that always have one.
+void add_results(CLI::App& app, std::string& store);
+CLI::Option* add_graders(CLI::App& app, std::vector<std::string>& graders);
+void add_prompt_and_limit(CLI::App& app, std::string& prompt, std::size_t& limit);
+void add_allow_code(CLI::App& app, bool& allow);
+void add_code_options(CLI::App& app, bool& allow, unsigned& seconds);
+
 CLI::App* add_speed(CLI::App& app, SpeedOptions& options);
 
 /// The subcommands. Each returns the exit code and throws Error.

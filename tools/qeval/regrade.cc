@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "brink/core/error.h"
+#include "tools/qeval/options.h"
 #include "tools/qeval/tasks.h"
 
 namespace brink::tools {
@@ -131,21 +132,14 @@ CLI::App* add_regrade(CLI::App& app, RegradeOptions& options) {
       "regrade",
       "Grades the answers in a store again, without the models: after a change of a\n"
       "grader, or by another one, whose grades are kept beside the first");
-  command->add_option("--store", options.store, "Results (default: results.sqlite)")
-      ->option_text("FILE");
+  add_results(*command, options.store);
   command->add_option("--grader", options.grader, "Grade by this one (default: that of each run)")
-      ->option_text("gsm8k|exact|triviaqa|json|choice|code|rouge");
+      ->option_text(grader_words());
   command
       ->add_option("--task", options.task,
                    "Only runs of this task file, which may lie elsewhere now (default: all runs)")
       ->option_text("FILE");
-  command->add_flag("--allow-code", options.allow_code,
-                    "Run what the model wrote, contained, in python3 (--grader code)");
-  command
-      ->add_option("--code-seconds", options.code_seconds,
-                   "Processor time of a program and its tests (default: 10)")
-      ->check(CLI::Range(1u, 3600u))
-      ->option_text("N");
+  add_code_options(*command, options.allow_code, options.code_seconds);
   command->add_flag("--json", options.json, "Print JSON");
   return command;
 }

@@ -357,10 +357,7 @@ CLI::App* add_sweep(CLI::App& app, SweepOptions& options) {
       "divergence from the base, tasks, throughput, load time and peak memory, each in a\n"
       "process of its own. What is in the store is not repeated: a sweep that was killed\n"
       "goes on where it was");
-  command->add_option("-m,--model", options.models, "GGUF file; may be repeated")
-      ->required()
-      ->option_text("FILE")
-      ->allow_extra_args(false);
+  add_models(*command, options.models);
   command
       ->add_option("--quants", options.quants,
                    "Make these of every -m and measure them too: all, or mixes and types with\n"
@@ -380,36 +377,19 @@ CLI::App* add_sweep(CLI::App& app, SweepOptions& options) {
       ->option_text("FILE");
   command->add_option("-f,--file", options.text, "Text for perplexity and divergence")
       ->option_text("TEXT");
-  command->add_option("-c,--context", options.context, "Tokens of a window of the text")
-      ->check(CLI::Range(std::size_t{3}, std::size_t{1} << 20))
-      ->option_text("N (default: 512)");
-  command->add_flag("--parse-special", options.parse_special,
-                    "Read control tokens in the text (<|im_start|>) as such, not as plain text");
-  command->add_option("--windows", options.most_windows, "Use at most the first N windows")
-      ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 40))
-      ->option_text("N (default: all)");
+  add_window_options(*command, options.context, options.most_windows, options.parse_special);
   command->add_option("--task", options.tasks, "Task file for qeval tasks; may be repeated")
       ->option_text("FILE")
       ->allow_extra_args(false);
-  command
-      ->add_option("--grader", options.graders,
-                   "How answers are graded (qeval tasks); for all tasks, or once for each")
-      ->option_text("GRADER")
-      ->allow_extra_args(false);
-  command->add_option("--prompt", options.prompt, "File of prompt options (qeval tasks)")
-      ->option_text("FILE");
-  command->add_option("--limit", options.limit, "Only the first N items of each task")
-      ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 40))
-      ->option_text("N (default: all)");
-  command->add_flag("--allow-code", options.allow_code,
-                    "Run what the model writes, contained, in python3 (--grader code)");
+  add_graders(*command, options.graders);
+  add_prompt_and_limit(*command, options.prompt, options.limit);
+  add_allow_code(*command, options.allow_code);
   add_dial_options(*command, options.dial);
   command->add_flag("!--no-speed", options.speed, "Leave out throughput, load time and memory");
   command->add_flag("--cold", options.cold,
                     "Load time with the file dropped from the page cache (default: warm)");
   add_threads(*command, options.threads);
-  command->add_option("--store", options.store, "Results (default: results.sqlite)")
-      ->option_text("FILE");
+  add_results(*command, options.store);
   command
       ->add_option("--work-dir", options.folder,
                    "Folder of quants and base logits while they are needed (default: beside the\n"

@@ -84,19 +84,16 @@ std::string name_of(Grader grader) {
   return "";
 }
 
-std::vector<std::string> grader_names() {
-  std::vector<std::string> names;
-  for (const GraderName& g : kGraders) names.push_back(g.name);
-  return names;
+std::string grader_words() {
+  std::string words;
+  for (const GraderName& g : kGraders) words += (words.empty() ? "" : "|") + std::string(g.name);
+  return words;
 }
 
 Grader grader_named(const std::string& name) {
-  std::string words;
-  for (const GraderName& g : kGraders) {
+  for (const GraderName& g : kGraders)
     if (g.name == name) return g.grader;
-    words += (words.empty() ? "" : "|") + std::string(g.name);
-  }
-  throw UsageError("--grader '" + name + "' is none of " + words);
+  throw UsageError("--grader '" + name + "' is none of " + grader_words());
 }
 
 bool has_accuracy(Grader grader) { return grader != Grader::kRouge; }

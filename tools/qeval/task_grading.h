@@ -28,7 +28,8 @@ enum class Grader : std::uint8_t {
 std::string name_of(Grader grader);
 /// Throws UsageError for no grader's name.
 Grader grader_named(const std::string& name);
-std::vector<std::string> grader_names();
+/// "gsm8k|exact|...": all their names.
+std::string grader_words();
 
 /// Whether answers are right or wrong (kRouge: only scored), and whether scores say more than that.
 bool has_accuracy(Grader grader);

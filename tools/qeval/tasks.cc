@@ -347,10 +347,7 @@ CLI::App* add_tasks(CLI::App& app, TasksOptions& options) {
       "tasks",
       "Answers to the items of tasks, graded as the field does, and stored: an interrupted\n"
       "run goes on where it was");
-  command->add_option("-m,--model", options.models, "GGUF file to measure; may be repeated")
-      ->required()
-      ->option_text("FILE")
-      ->allow_extra_args(false);
+  add_models(*command, options.models);
   command
       ->add_option(
           "--task", options.tasks,
@@ -360,22 +357,9 @@ CLI::App* add_tasks(CLI::App& app, TasksOptions& options) {
       ->required()
       ->option_text("FILE")
       ->allow_extra_args(false);
-  command
-      ->add_option("--grader", options.graders,
-                   "How answers are graded; for all tasks, or once for each")
-      ->required()
-      ->option_text("gsm8k|exact|triviaqa|json|choice|code|rouge")
-      ->allow_extra_args(false);
-  command
-      ->add_option("--prompt", options.prompt,
-                   "File of template, system, chat, shots, shots_file, max_tokens, stop (JSON or\n"
-                   "'key: value' lines; default: what goes with grader, task and model)")
-      ->option_text("FILE");
-  command->add_option("--store", options.store, "Results (default: results.sqlite)")
-      ->option_text("FILE");
-  command->add_option("--limit", options.limit, "Only the first N items")
-      ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 40))
-      ->option_text("N (default: all)");
+  add_graders(*command, options.graders)->required();
+  add_prompt_and_limit(*command, options.prompt, options.limit);
+  add_results(*command, options.store);
   command->add_flag("--random", options.random, "With --limit: N items chosen by --seed");
   command
       ->add_option("--sample", options.samples,
@@ -398,13 +382,7 @@ CLI::App* add_tasks(CLI::App& app, TasksOptions& options) {
                    "Items answered at once; decides the speed, and no result (default: 16)")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1024}))
       ->option_text("N");
-  command->add_flag("--allow-code", options.allow_code,
-                    "Run what the model writes, contained, in python3 (--grader code)");
-  command
-      ->add_option("--code-seconds", options.code_seconds,
-                   "Processor time of a program and its tests (default: 10)")
-      ->check(CLI::Range(1u, 3600u))
-      ->option_text("N");
+  add_code_options(*command, options.allow_code, options.code_seconds);
   command->add_flag("--json", options.json, "Print JSON");
   add_dial_options(*command, options.dial);
   add_device_options(*command, options.engine);
