@@ -36,7 +36,7 @@ class WorkFolder {
       : path_(options.folder.empty() ? options.store + ".files" : options.folder),
         keep_(options.keep) {
     std::error_code error;
-    made_ = fs::create_directories(path_, error);
+    fs::create_directories(path_, error);
     if (error) throw Error("cannot create: " + error.message(), {.file = path_});
     const std::string lock = (fs::path(path_) / "lock").string();
     fd_ = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
@@ -72,7 +72,7 @@ class WorkFolder {
 
  private:
   std::string path_;
-  bool keep_, made_ = false;
+  bool keep_;
   int fd_ = -1;
 };
 
@@ -104,7 +104,7 @@ struct Step {
 };
 
 // How long what is left takes, by what the same kinds took so far.
-class Estimate {
+class RemainingTime {
  public:
   void add(const std::string& kind, double seconds) {
     auto& [sum, count] = taken_[kind];
@@ -167,7 +167,7 @@ class Sweep {
   std::vector<Step> steps_;
   std::map<std::string, std::size_t> missing_;  // steps, by kind
   std::size_t done_ = 0;
-  Estimate estimate_;
+  RemainingTime remaining_;
 };
 
 void Sweep::plan() {
@@ -283,7 +283,7 @@ void Sweep::say_what_is_next(const Step& step) const {
   std::string what = step.kind;
   if (step.kind == "tasks") what = fs::path(options_.tasks[step.task]).stem().string();
   std::fprintf(stderr, "[%zu/%zu%s] %s %s, %s, %s: %s\n", done_ + 1, steps_.size(),
-               estimate_.left(missing_).c_str(), printable(step.model->name, 40).c_str(),
+               remaining_.left(missing_).c_str(), printable(step.model->name, 40).c_str(),
                step.model->weights.c_str(), row.activations.c_str(), row.kv_type.c_str(),
                printable(what, 40).c_str());
 }
@@ -303,7 +303,7 @@ bool Sweep::measure(const Step& step) {
     throw Error("qeval " + step.kind + " gave no single row of JSON", {.file = step.model->path});
   take(step, rows[0]);
   store_.set_note(step.key(rows_[step.row]), rows[0].dump());
-  estimate_.add(step.kind, seconds.count());
+  remaining_.add(step.kind, seconds.count());
   return true;
 }
 

@@ -115,11 +115,11 @@ Item graded_choice(const TaskItem& task_item, const TaskPrompts& prompts, const 
 }
 
 // One model on one task. Returns the row of the report.
-class TaskRun {
+class TaskMeasurement {
  public:
-  TaskRun(const Model& model, const std::string& hash, const SessionOptions& session,
-          const std::string& dial_key, const Task& task, const TasksOptions& options,
-          const PythonSandbox* sandbox, Store& store)
+  TaskMeasurement(const Model& model, const std::string& hash, const SessionOptions& session,
+                  const std::string& dial_key, const Task& task, const PromptFile& prompt,
+                  const TasksOptions& options, const PythonSandbox* sandbox, Store& store)
       : model_(model),
         hash_(hash),
         session_(session),
@@ -129,8 +129,7 @@ class TaskRun {
         sandbox_(sandbox),
         store_(store),
         grader_(task.grader, task.file),
-        prompts_(task.file, task.grader,
-                 options.prompt.empty() ? PromptFile() : read_prompt_file(options.prompt)) {}
+        prompts_(task.file, task.grader, prompt) {}
 
   Json run();
 
@@ -151,7 +150,7 @@ class TaskRun {
   TaskPrompts prompts_;
 };
 
-std::size_t TaskRun::context_for(const std::vector<ItemRequests>& all) const {
+std::size_t TaskMeasurement::context_for(const std::vector<ItemRequests>& all) const {
   if (options_.context > 0) return options_.context;
   std::size_t needed = 1;
   for (const ItemRequests& item : all)
@@ -161,7 +160,8 @@ std::size_t TaskRun::context_for(const std::vector<ItemRequests>& all) const {
   return trained > 0 ? std::min(needed, trained) : needed;
 }
 
-std::string TaskRun::key_options(const std::vector<ItemRequests>& all, std::size_t context) const {
+std::string TaskMeasurement::key_options(const std::vector<ItemRequests>& all,
+                                         std::size_t context) const {
   nlohmann::json json = prompts_.options();  // keys sorted
   json["grader"] = name_of(task_.grader);
   json["prompts"] = fingerprint_of(all);
@@ -179,7 +179,8 @@ std::string TaskRun::key_options(const std::vector<ItemRequests>& all, std::size
   return json.dump();
 }
 
-Item TaskRun::graded(std::size_t chosen, const ItemRequests& asked, const Answers& answers) const {
+Item TaskMeasurement::graded(std::size_t chosen, const ItemRequests& asked,
+                             const Answers& answers) const {
   const TaskItem& task_item = task_.file.items[task_.chosen[chosen]];
   Item item;
   if (task_.grader == Grader::kChoice) {
@@ -202,7 +203,7 @@ Item TaskRun::graded(std::size_t chosen, const ItemRequests& asked, const Answer
   return item;
 }
 
-Json TaskRun::run() {
+Json TaskMeasurement::run() {
   std::string warning;
   prompts_.use(model_, &warning);
   if (!warning.empty())
@@ -330,9 +331,9 @@ int tasks(const TasksOptions& options) {
       options.engine.apply(session);
       session = dial.apply(setting, model, session);
       for (const Task& task : all) {
-        Json row =
-            TaskRun(model, hash, session, dial.key(setting), task, options, sandbox.get(), store)
-                .run();
+        Json row = TaskMeasurement(model, hash, session, dial.key(setting), task, prompt, options,
+                                   sandbox.get(), store)
+                       .run();
         table.add(row);
         report.push_back(std::move(row));
       }
