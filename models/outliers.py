@@ -14,66 +14,27 @@ NumPy (Debian: python3-numpy).
 from __future__ import annotations
 
 import argparse
+import io
 import pathlib
 import struct
 import sys
 
 import numpy as np
 
-SCALARS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # bytes by type
-STRING, ARRAY = 8, 9
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "train"))
+
+from gguf_header import read_header  # noqa: E402
+
 TYPES = {0: np.dtype("<f4"), 1: np.dtype("<f2")}
 READERS = {"attn_norm": ("attn_q", "attn_k", "attn_v"), "ffn_norm": ("ffn_gate", "ffn_up")}
 
 
 class File:
-    """Where the tensors of a GGUF file lie in its bytes."""
+    """A GGUF file whose tensors can be changed."""
 
     def __init__(self, data: bytes) -> None:
-        self.data, self.at = bytearray(data), 0
-        if data[:4] != b"GGUF":
-            raise ValueError("is no GGUF file")
-        self.at = 4
-        _, tensors, entries = self._take("<IQQ")
-        alignment = 32
-        for _ in range(entries):
-            key = self._string()
-            (kind,) = self._take("<I")
-            value = self._value(kind)
-            if key == b"general.alignment":
-                alignment = value
-        table = []
-        for _ in range(tensors):
-            name = self._string().decode()
-            (dimensions,) = self._take("<I")
-            shape = self._take(f"<{dimensions}Q")
-            kind, offset = self._take("<IQ")
-            table.append((name, shape[::-1], kind, offset))
-        start = -(-self.at // alignment) * alignment
-        self.tensors = {name: (shape, kind, start + offset) for name, shape, kind, offset in table}
-
-    def _take(self, form: str) -> tuple:
-        values = struct.unpack_from(form, self.data, self.at)
-        self.at += struct.calcsize(form)
-        return values
-
-    def _string(self) -> bytes:
-        (size,) = self._take("<Q")
-        self.at += size
-        return bytes(self.data[self.at - size:self.at])
-
-    def _value(self, kind: int) -> int | None:
-        if kind == STRING:
-            self._string()
-        elif kind == ARRAY:
-            item, count = self._take("<IQ")
-            for _ in range(count):
-                self._value(item)
-        else:
-            self.at += SCALARS[kind]
-            if kind == 4:
-                return struct.unpack_from("<I", self.data, self.at - 4)[0]
-        return None
+        self.data = bytearray(data)
+        _, self.tensors = read_header(io.BytesIO(data))
 
     def values(self, name: str) -> np.ndarray:
         """A view: what is written to it is written to `data`."""

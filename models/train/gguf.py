@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pathlib
 import struct
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
 
 import quants
+from gguf_header import ARRAY, STRING, read_header
 from model import Config, Llama
 from tokenizer import SPECIALS, Tokenizer
 
 ALIGNMENT = 32
-U32, I32, F32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
+U32, I32, F32, BOOL = 4, 5, 6, 7
 NORMAL, CONTROL = 1, 3  # token types
 TEMPLATE = (
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] "
@@ -104,41 +105,20 @@ def write(path: pathlib.Path, config: Config, parameters: dict[str, torch.Tensor
     path.write_bytes(head + b"\0" * (-len(head) % ALIGNMENT) + data)
 
 
-def _value(f: BinaryIO, kind: int) -> Any:
-    if kind == STRING:
-        return f.read(struct.unpack("<Q", f.read(8))[0]).decode()
-    if kind == ARRAY:
-        item, count = struct.unpack("<IQ", f.read(12))
-        return [_value(f, item) for _ in range(count)]
-    letter = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q",
-              12: "d"}[kind]
-    return struct.unpack("<" + letter, f.read(struct.calcsize(letter)))[0]
-
-
 def read(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, str]]:
     """Metadata, decoded tensors (f32) and their types."""
     with open(path, "rb") as f:
-        if f.read(4) != b"GGUF":
-            raise ValueError(f"{path} is not a GGUF file")
-        _, tensor_count, key_count = struct.unpack("<IQQ", f.read(20))
-        metadata = {}
-        for _ in range(key_count):
-            key = _value(f, STRING)
-            metadata[key] = _value(f, struct.unpack("<I", f.read(4))[0])
-        table = []
-        for _ in range(tensor_count):
-            name = _value(f, STRING)
-            rank = struct.unpack("<I", f.read(4))[0]
-            shape = struct.unpack(f"<{rank}Q", f.read(8 * rank))
-            table.append((name, shape[::-1], *struct.unpack("<IQ", f.read(12))))
-        start = f.tell() + -f.tell() % ALIGNMENT
+        try:
+            metadata, table = read_header(f)
+        except ValueError as error:
+            raise ValueError(f"{path} {error}") from error
         arrays, types = {}, {}
-        for name, shape, kind, offset in table:
-            types[name], decode, block, size = quants.TYPES[kind]
-            count = int(np.prod(shape))
-            f.seek(start + offset)
+        for name, tensor in table.items():
+            types[name], decode, block, size = quants.TYPES[tensor.kind]
+            count = int(np.prod(tensor.shape))
+            f.seek(tensor.offset)
             raw = np.frombuffer(f.read(count // block * size), np.uint8).reshape(-1, size)
-            arrays[name] = decode(raw).reshape(shape)
+            arrays[name] = decode(raw).reshape(tensor.shape)
         return metadata, arrays, types
 
 
