@@ -7,15 +7,14 @@
 
 #include "brink/core/error.h"
 #include "brink/core/fingerprint.h"
-#include "brink/core/progress.h"
 #include "brink/gguf/fingerprint.h"
 #include "brink/gguf/reader.h"
 #include "brink/quantize/plan.h"
-#include "brink/quantize/quantize.h"
 #include "tools/qeval/report.h"
 #include "tools/qeval/sweep.h"
 #include "tools/support/mix_name.h"
 #include "tools/support/model_size.h"
+#include "tools/support/quantize_file.h"
 #include "tools/support/text_file.h"
 #include "tools/support/type_name.h"
 
@@ -181,13 +180,7 @@ void QuantMaker::make(SweepModel& model, Store& store) const {
     importance_.apply(quantize_options);
     quantize_options.file_type = model.mix->file_type;
     quantize_options.threads = options_.threads;
-    std::uint64_t source_bytes = 0;
-    for (const PlannedTensor& planned : plan) source_bytes += planned.source->bytes;
-    Progress progress("quantize " + model.mix->name, source_bytes,
-                      {.unit = ProgressUnit::kBytes, .delay_s = 1});
-    quantize_options.on_progress = [&](std::uint64_t bytes) { progress.add(bytes); };
-    quantize(source, plan, model.path, quantize_options);
-    progress.finish();
+    quantize_file("quantize " + model.mix->name, source, plan, model.path, quantize_options);
   }
   const Gguf made = Gguf::open(model.path);
   const std::string hash = fingerprint(made);

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "brink/brink.h"
-#include "brink/core/progress.h"
 #include "tools/quantize/options.h"
 #include "tools/support/cli.h"
+#include "tools/support/quantize_file.h"
 #include "tools/support/table.h"
 
 namespace brink::tools {
@@ -120,14 +120,9 @@ void run_quantize(const QuantizeRequest& request) {
   options.allow_requantize = request.allow_requantize;
   options.file_type = types.mix.file_type;
   options.threads = request.threads;
-  std::uint64_t source_bytes = 0;
-  for (const PlannedTensor& planned : plan) source_bytes += planned.source->bytes;
-  Progress progress("quantize", source_bytes,
-                    {.unit = ProgressUnit::kBytes, .silent = request.json, .delay_s = 1});
-  options.on_progress = [&](std::uint64_t bytes) { progress.add(bytes); };
   const auto start = std::chrono::steady_clock::now();
-  const QuantizeResult result = quantize(gguf, plan, request.arguments[1], options);
-  progress.finish();
+  const QuantizeResult result =
+      quantize_file("quantize", gguf, plan, request.arguments[1], options, request.json);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   print_result(request, plan, result, seconds.count());
   warn(request, result);
