@@ -365,6 +365,21 @@ TEST(ChartTest, PlacesAreInProportion) {
   }
 }
 
+TEST(ChartTest, ZeroHasNoSign) {
+  tools::Chart chart;
+  chart.id = "c";
+  chart.series.resize(1);
+  for (const double value : {0.0, 5.0})  // with their margin both axes begin below 0
+    chart.series[0].points.push_back({.x = value, .y = {value}, .label = {}});
+  const std::string svg = to_svg(chart);
+  std::size_t zeros = 0;
+  for (std::size_t at = svg.find(">0</text>"); at != std::string::npos;
+       at = svg.find(">0</text>", at + 1))
+    ++zeros;
+  EXPECT_EQ(zeros, 2u) << svg;
+  EXPECT_EQ(svg.find(">-0</text>"), std::string::npos) << svg;
+}
+
 TEST(ChartTest, OnePointAndEqualPointsHaveAPlace) {
   tools::Chart chart;
   chart.series.push_back(

@@ -313,7 +313,8 @@ std::vector<double> axis_ticks(double low, double high, std::size_t count, bool 
   const double power = std::pow(10, std::floor(std::log10(rough)));
   const double digit = rough / power;
   const double step = power * (digit <= 1 ? 1 : digit <= 2 ? 2 : digit <= 5 ? 5 : 10);
-  for (double k = std::ceil(low / step); k * step <= high; ++k) ticks.push_back(k * step);
+  // ceil() gives -0 where an axis begins just below 0, and the sum 0.
+  for (double k = std::ceil(low / step) + 0.0; k * step <= high; ++k) ticks.push_back(k * step);
   return ticks;
 }
 
