@@ -163,6 +163,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("peer", help="llama-quantize")
     parser.add_argument("quantize")
+    parser.add_argument("--models", default="", help="only those whose name contains this")
     parser.add_argument("--values", action="store_true", help="compare the decoded numbers too")
     arguments = parser.parse_args()
     numbers = {0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0",
@@ -175,6 +176,8 @@ def main():
         model, matrix = folder / "model.gguf", folder / "importance.gguf"
         ours, theirs, decoded = folder / "a.gguf", folder / "b.gguf", folder / "c.gguf"
         for name, shape in MODELS.items():
+            if arguments.models not in name:
+                continue
             make_importance(matrix, make_model(model, shape))
             for mix in MIXES:
                 for importance in ([], ["--imatrix", matrix]):

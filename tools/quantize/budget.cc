@@ -85,7 +85,8 @@ struct Texts {
  private:
   static std::size_t windows_for(const Model& model, std::size_t context) {
     constexpr std::uint64_t kLeast = 512, kMost = 4096;
-    return (search_tokens(model.gguf(), kLeast, kMost) + context - 1) / context;
+    const std::uint64_t tokens = search_tokens(model.gguf(), kLeast, kMost);
+    return std::max<std::uint64_t>(1, (tokens + context / 2) / context);
   }
 
   TokenWindows part(std::size_t first, std::size_t most, std::size_t context) const {
