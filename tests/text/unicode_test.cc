@@ -44,7 +44,7 @@ TEST(Unicode, WhiteSpaceIsTheUnicodeProperty) {
     EXPECT_EQ(classes(c) & kSpace, 0u) << static_cast<unsigned>(c);
 }
 
-TEST(Unicode, DecodesEveryCodePoint) {
+TEST(Unicode, EncodesAndDecodesEveryCodePoint) {
   for (char32_t c = 0; c <= 0x10FFFF; ++c) {
     if (c >= 0xD800 && c <= 0xDFFF) continue;
     char text[4];
@@ -62,6 +62,9 @@ TEST(Unicode, DecodesEveryCodePoint) {
     if (c >= 0x10000) put(0x80 | (c >> 12 & 0x3F));
     if (c >= 0x800) put(0x80 | (c >> 6 & 0x3F));
     if (c >= 0x80) put(0x80 | (c & 0x3F));
+    std::string appended;
+    unicode::append(appended, c);
+    ASSERT_EQ(appended, std::string_view(text, n)) << static_cast<unsigned>(c);
     const Decoded d = unicode::decode(text, text + n);
     ASSERT_TRUE(d.valid && d.code_point == c && d.bytes == n) << static_cast<unsigned>(c);
     for (std::uint32_t cut = 1; cut < n; ++cut) {

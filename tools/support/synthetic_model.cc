@@ -18,6 +18,7 @@
 #include "brink/core/progress.h"
 #include "brink/gguf/writer.h"
 #include "brink/quant/format.h"
+#include "brink/text/unicode.h"
 #include "tools/support/synthetic_blocks.h"
 
 namespace brink::tools {
@@ -173,13 +174,7 @@ std::array<std::string, 256> byte_tokens() {
   unsigned next = 0x100;
   for (unsigned byte = 0; byte < 256; ++byte) {
     const bool printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte != 0xad);
-    const unsigned code = printable ? byte : next++;
-    if (code < 0x80) {
-      tokens[byte] = static_cast<char>(code);
-    } else {
-      tokens[byte] += static_cast<char>(0xc0 | code >> 6);
-      tokens[byte] += static_cast<char>(0x80 | (code & 0x3f));
-    }
+    unicode::append(tokens[byte], printable ? byte : next++);
   }
   return tokens;
 }

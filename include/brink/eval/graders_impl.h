@@ -60,23 +60,6 @@ inline char32_t lower(char32_t c) {
   }
 }
 
-inline void append_utf8(std::string& out, char32_t c) {
-  const auto byte = [&](char32_t b) { out += static_cast<char>(static_cast<unsigned char>(b)); };
-  if (c < 0x80) return byte(c);
-  if (c < 0x800) {
-    byte(0xC0 | c >> 6);
-  } else {
-    if (c < 0x10000) {
-      byte(0xE0 | c >> 12);
-    } else {
-      byte(0xF0 | c >> 18);
-      byte(0x80 | (c >> 12 & 0x3F));
-    }
-    byte(0x80 | (c >> 6 & 0x3F));
-  }
-  byte(0x80 | (c & 0x3F));
-}
-
 // fn(code point) for each character; bytes that are no UTF-8 are U+FFFD.
 template <class F>
 void for_characters(std::string_view text, F&& fn) {
@@ -93,7 +76,7 @@ inline bool is_space(char32_t c) { return (unicode::classes(c) & unicode::kSpace
 
 inline std::string lower(std::string_view text) {
   std::string out;
-  for_characters(text, [&](char32_t c) { append_utf8(out, lower(c)); });
+  for_characters(text, [&](char32_t c) { unicode::append(out, lower(c)); });
   return out;
 }
 
@@ -108,7 +91,7 @@ inline std::string single_spaces(std::string_view text) {
     }
     if (space) out += ' ';
     space = false;
-    append_utf8(out, c);
+    unicode::append(out, c);
   });
   return out;
 }
@@ -230,7 +213,7 @@ std::string normalize_trivia(std::string_view text) {
     if (ascii_punctuation || c == '_' || c == 0x2018 || c == 0x2019 || c == 0xB4)
       spaced += ' ';
     else
-      detail::append_utf8(spaced, detail::lower(c));
+      unicode::append(spaced, detail::lower(c));
   });
   std::string out;
   for (const std::string& word : detail::words(detail::single_spaces(spaced))) {

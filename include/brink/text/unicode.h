@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "brink/text/unicode_tables.h"
@@ -63,6 +64,25 @@ inline Decoded decode(const char* p, const char* end) {
     }
   }
   return {kReplacement, 1, false};
+}
+
+/// Appends the character, at most U+10FFFF, as UTF-8.
+inline void append(std::string& out, char32_t c) {
+  const auto byte = [&](char32_t b) { out += static_cast<char>(static_cast<unsigned char>(b)); };
+  const auto continuation = [&](unsigned shift) { byte(0x80 | (c >> shift & 0x3F)); };
+  if (c < 0x80) return byte(c);
+  if (c < 0x800) {
+    byte(0xC0 | c >> 6);
+  } else {
+    if (c < 0x10000) {
+      byte(0xE0 | c >> 12);
+    } else {
+      byte(0xF0 | c >> 18);
+      continuation(12);
+    }
+    continuation(6);
+  }
+  continuation(0);
 }
 
 /// What of a character lies at `p` where decode() says invalid.
