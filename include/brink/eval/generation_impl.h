@@ -22,6 +22,11 @@ inline std::size_t longest_answer(const GenerationRequest& request) {
   return longest;
 }
 
+/// That so many tokens after the prompt take: the last one need not be fed.
+inline std::size_t positions(const GenerationRequest& request, std::size_t tokens) {
+  return request.prompt.size() + tokens - std::min<std::size_t>(tokens, 1);
+}
+
 inline std::size_t common_beginning(std::span<const std::int32_t> a,
                                     std::span<const std::int32_t> b) {
   return static_cast<std::size_t>(std::ranges::mismatch(a, b).in1 - a.begin());
@@ -85,10 +90,8 @@ void BatchGenerator::Slot::end(Finish why) {
 }
 
 std::size_t context_of(const GenerationRequest& request) {
-  // The last token of an answer need not be fed.
   const std::size_t answer = generation_detail::longest_answer(request);
-  const std::size_t more = std::max(answer, request.max_tokens);
-  return request.prompt.size() + more - std::min<std::size_t>(more, 1);
+  return generation_detail::positions(request, std::max(answer, request.max_tokens));
 }
 
 BatchGenerator::BatchGenerator(Model model, const GenerationOptions& options)
@@ -121,9 +124,8 @@ void BatchGenerator::start(Slot& slot, const GenerationRequest& request) {
   slot.decoder.emplace(session_.model().tokenizer());
   slot.stop.emplace(stop_);
   const std::size_t context = session_.options().context;
-  const std::size_t longest = generation_detail::longest_answer(request);
   const std::size_t for_answers =
-      request.prompt.size() + longest - std::min<std::size_t>(longest, 1);
+      generation_detail::positions(request, generation_detail::longest_answer(request));
   if (request.prompt.size() > context || (request.max_tokens == 0 && for_answers > context)) {
     slot.result.finish = Finish::kContext;
     slot.phase = Slot::Phase::kDone;
