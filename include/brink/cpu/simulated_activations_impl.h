@@ -35,6 +35,16 @@ inline float nearest_e4m3(float v) {
   return (v + rounder) - rounder;
 }
 
+// A scale of 0 is that of a row of zeros.
+template <float (*kNearest)(float)>
+void round_scaled(const float* x, std::size_t n, float scale, float largest, float* out) {
+  if (scale == 0.0f) {
+    std::fill_n(out, n, 0.0f);
+    return;
+  }
+  for (std::size_t i = 0; i < n; ++i) out[i] = kNearest(clamped(x[i] / scale, largest)) * scale;
+}
+
 }  // namespace simulated_detail
 
 float row_scale(const float* x, std::size_t n, float largest) {
@@ -49,22 +59,12 @@ float row_scale(const float* x, std::size_t n, float largest) {
 
 void round_int8(const float* x, std::size_t n, float scale, float* out) {
   using namespace simulated_detail;
-  if (scale == 0.0f) {
-    std::fill_n(out, n, 0.0f);
-    return;
-  }
-  for (std::size_t i = 0; i < n; ++i)
-    out[i] = nearest_integer(clamped(x[i] / scale, kInt8Max)) * scale;
+  round_scaled<nearest_integer>(x, n, scale, kInt8Max, out);
 }
 
 void round_fp8(const float* x, std::size_t n, float scale, float* out) {
   using namespace simulated_detail;
-  if (scale == 0.0f) {
-    std::fill_n(out, n, 0.0f);
-    return;
-  }
-  for (std::size_t i = 0; i < n; ++i)
-    out[i] = nearest_e4m3(clamped(x[i] / scale, kE4M3Max)) * scale;
+  round_scaled<nearest_e4m3>(x, n, scale, kE4M3Max, out);
 }
 
 }  // namespace brink
