@@ -97,8 +97,8 @@ TEST(RowEncoder, WithoutImportanceIsTheEncoder) {
     }
 }
 
-// The error of a row is orthogonal to it, but for the rounding of scales to 11 bits (the weights are
-// large enough that no scale is subnormal).
+// The error of a row is orthogonal to it, but for the rounding of scales to 11 bits (the weights
+// are large enough that no scale is subnormal).
 TEST(RowEncoder, DoesNotShrink) {
   for (const TensorType type : types_with_scales()) {
     double shrunk = 0, kept = 0;

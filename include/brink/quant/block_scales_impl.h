@@ -48,32 +48,31 @@ inline void scale_block(quant::BlockIQ1_M& block, float factor) {
   }
 }
 
-/// Calls `f` with an empty block of the type; false where it has no f16 scales.
-template <class F>
-bool with_block(TensorType type, F&& f) {
-  namespace q = quant;
-  switch (type) {
-#define X(name)             \
-  case TensorType::k##name: \
-    f(q::Block##name{});    \
-    return true;
-    X(Q4_0)
-    X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ1_S) X(IQ1_M)
-        X(IQ2_XXS) X(IQ2_XS) X(IQ2_S) X(IQ3_XXS) X(IQ3_S) X(IQ4_NL) X(IQ4_XS) X(TQ1_0) X(TQ2_0)
-            X(Q1_0) X(Q2_0)
-#undef X
-                default : return false;
+template <class... Blocks>
+struct BlockTypes {
+  /// Calls `f` with an empty block of the type; false where it is none of these.
+  template <class F>
+  static bool visit(TensorType type, F&& f) {
+    return ((type == Blocks::kType && (f(Blocks{}), true)) || ...);
   }
-}
+};
+
+using WithF16Scales =
+    BlockTypes<quant::BlockQ4_0, quant::BlockQ4_1, quant::BlockQ5_0, quant::BlockQ5_1,
+               quant::BlockQ8_0, quant::BlockQ2_K, quant::BlockQ3_K, quant::BlockQ4_K,
+               quant::BlockQ5_K, quant::BlockQ6_K, quant::BlockIQ1_S, quant::BlockIQ1_M,
+               quant::BlockIQ2_XXS, quant::BlockIQ2_XS, quant::BlockIQ2_S, quant::BlockIQ3_XXS,
+               quant::BlockIQ3_S, quant::BlockIQ4_NL, quant::BlockIQ4_XS, quant::BlockTQ1_0,
+               quant::BlockTQ2_0, quant::BlockQ1_0, quant::BlockQ2_0>;
 
 }  // namespace block_scales_detail
 
 bool has_f16_scales(TensorType type) {
-  return block_scales_detail::with_block(type, [](const auto&) {});
+  return block_scales_detail::WithF16Scales::visit(type, [](const auto&) {});
 }
 
 void scale_blocks(TensorType type, float factor, std::uint8_t* blocks, std::size_t bytes) {
-  block_scales_detail::with_block(type, [&](auto block) {
+  block_scales_detail::WithF16Scales::visit(type, [&](auto block) {
     for (std::size_t at = 0; at + sizeof block <= bytes; at += sizeof block) {
       std::memcpy(&block, blocks + at, sizeof block);
       block_scales_detail::scale_block(block, factor);
