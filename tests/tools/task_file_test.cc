@@ -147,6 +147,25 @@ TEST(TaskFile, Bbh) {
           .choices.empty());
 }
 
+// As some items of movie_recommendation, ruin_names and snarks were published.
+constexpr const char* kLostOptions = R"x({"examples": [
+{"input": "Which?\nOptions:\n(A) red\n(B) blue", "target": "(B)"},
+{"input": "Which?\nOptions:\n(A) salt\n(B) pepper\n(C) oil", "target": "salt, pepper"},
+{"input": "Which?\nOptions:\n(A) The", "target": "(A)"},
+{"input": "Which?\nOptions:\n(A) up\n(B) down", "target": "(A)"}]})x";
+
+TEST(TaskFile, BbhItemsWithoutOptions) {
+  const TaskFile file = parse_task_file("ruin_names.json", kLostOptions);
+  ASSERT_EQ(file.items.size(), 4u);
+  EXPECT_EQ(file.items[0].choices.size(), 2u);
+  EXPECT_TRUE(file.items[1].choices.empty());
+  EXPECT_TRUE(file.items[2].choices.empty());
+  EXPECT_EQ(file.items[2].answer, "(A)");  // other graders can still ask it
+  EXPECT_NE(error_of("{\"examples\": [{\"input\": \"(A) x\\n(B) y\", \"target\": \"(C)\"}]}")
+                .find("no option that its target names"),
+            std::string::npos);
+}
+
 TEST(TaskFile, GpqaInAnOrderOfItsOwn) {
   std::string csv =
       "Record ID,Question,Correct Answer,Incorrect Answer 1,Incorrect Answer "
@@ -214,6 +233,9 @@ TEST(TaskFile, NamesWhatIsWrong) {
       error_of("{\"ctx\": \"a\", \"endings\": [\"a\", \"b\"], \"label\": \"\"}").find("choice"),
       std::string::npos);
   EXPECT_NE(error_of("{\"question\": \"a\", \"choices\": \"b\", \"answer\": 0}").find("no list"),
+            std::string::npos);
+  // Published without labels, for a leaderboard.
+  EXPECT_NE(error_of("{\"ctx\": \"a\", \"endings\": [\"a\", \"b\"]}").find("no field 'label'"),
             std::string::npos);
   EXPECT_NE(error_of("q,\"a", "x.csv").find("not closed"), std::string::npos);
   EXPECT_NE(error_of("q,1,2,A\nq,1,A\n", "x.csv").find("row 1"), std::string::npos);
@@ -311,6 +333,22 @@ TEST_F(Prompts, ChoicesAsTheFieldPutsThem) {
   EXPECT_EQ(tokenizer.decode(both.requests[1].prompt), "Ann met Eve as Eve");
   EXPECT_EQ(tokenizer.decode(both.requests[1].answers[0]), " sang.");
   EXPECT_EQ(both.choices[1].request, 1u);
+}
+
+TEST_F(Prompts, ItemsWithoutChoicesAreLeftOut) {
+  const TaskFile task = parse_task_file("ruin_names.json", kLostOptions);
+  TaskPrompts prompts(task, Grader::kChoice, {});
+  std::vector<bool> taken, texts;
+  for (const TaskItem& item : task.items) {
+    taken.push_back(prompts.takes(item));
+    texts.push_back(TaskPrompts(task, Grader::kExact, {}).takes(item));
+  }
+  EXPECT_EQ(taken, (std::vector<bool>{true, false, false, true}));
+  EXPECT_EQ(texts, (std::vector<bool>{true, true, true, true}));
+  // Nor are they shown before another question.
+  const std::string shown = text(task, Grader::kChoice, "shots: 1", 0);
+  EXPECT_NE(shown.find("(B) down\nA: (A)\n\n"), std::string::npos) << shown;
+  EXPECT_THROW(text(task, Grader::kChoice, "shots: 2", 0), Error);
 }
 
 TEST_F(Prompts, ClosedSetsAreChoices) {

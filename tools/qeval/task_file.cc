@@ -192,7 +192,9 @@ void read_mmlu(const Fields& f, TaskItem& item) {
 void read_bbh(const Fields& f, TaskItem& item) {
   item.question = f.text("input");
   item.answer = f.text("target");
-  // Options "(A) ..." of the question, where the answer is one of them.
+  // Options "(A) ..." of the question, where the answer is one of them. Three published items have
+  // none to choose from: options that were cut at commas (movie_recommendation, ruin_names) or lost
+  // (snarks).
   static const std::regex kOption("^\\s*(\\([A-Z]\\))\\s", std::regex::multiline);
   if (item.answer.size() != 3 || item.answer[0] != '(') return;
   for (std::sregex_iterator at(item.question.begin(), item.question.end(), kOption), end; at != end;
@@ -201,6 +203,7 @@ void read_bbh(const Fields& f, TaskItem& item) {
   const auto found = std::ranges::find(item.choices, item.answer);
   if (found == item.choices.end()) f.fail("has no option that its target names");
   item.right = static_cast<std::size_t>(found - item.choices.begin());
+  if (item.choices.size() < 2) item.choices.clear();
 }
 
 // SplitMix64: the same everywhere.
@@ -270,7 +273,7 @@ const std::vector<Form>& forms() {
   static const std::vector<Form> kForms = {
       {TaskForm::kHumanEval, "HumanEval", {"prompt", "entry_point", "test"}, read_human_eval},
       {TaskForm::kMbpp, "MBPP", {"code", "test_list"}, read_mbpp},
-      {TaskForm::kHellaSwag, "HellaSwag", {"endings", "label"}, read_hella_swag},
+      {TaskForm::kHellaSwag, "HellaSwag", {"endings"}, read_hella_swag},
       {TaskForm::kWinogrande, "Winogrande", {"sentence", "option1", "option2"}, read_winogrande},
       {TaskForm::kArc, "ARC", {"question", "answerKey"}, read_arc},
       {TaskForm::kMmlu, "MMLU", {"question", "choices", "answer"}, read_mmlu},

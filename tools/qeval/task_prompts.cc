@@ -199,7 +199,7 @@ PromptFile read_prompt_file(const std::string& path) {
 TaskPrompts::TaskPrompts(const TaskFile& task, Grader grader, const PromptFile& file)
     : task_(task), grader_(grader), file_(file) {
   const bool choices =
-      std::ranges::all_of(task.items, [](const TaskItem& item) { return !item.choices.empty(); });
+      std::ranges::any_of(task.items, [](const TaskItem& item) { return !item.choices.empty(); });
   if (grader == Grader::kChoice && !choices) {
     closed_ = closed_answers(task);
     if (closed_.empty())
@@ -245,6 +245,10 @@ void TaskPrompts::use(const Model& model, std::string* warning) {
   stop_ = file_.stop.value_or(chat_ ? std::vector<std::string>{} : own.stop);
   max_tokens_ = grader_ == Grader::kChoice ? 0 : file_.max_tokens.value_or(own.max_tokens);
   fill(task_.items[0]);  // names what is no variable before anything is computed
+}
+
+bool TaskPrompts::takes(const TaskItem& item) const {
+  return grader_ != Grader::kChoice || !closed_.empty() || !item.choices.empty();
 }
 
 std::string TaskPrompts::fill(const TaskItem& item) const {
@@ -305,11 +309,11 @@ std::vector<const TaskItem*> TaskPrompts::shots_for(const TaskItem& item) const 
   const TaskFile& from = shots_task_ ? *shots_task_ : task_;
   for (const TaskItem& shot : from.items) {
     if (out.size() == shots_) break;
-    if (shot.question != item.question) out.push_back(&shot);
+    if (shot.question != item.question && takes(shot)) out.push_back(&shot);
   }
   if (out.size() < shots_)
     throw Error("item " + std::to_string(item.index) +
-                " is asked by all that could be shown before");
+                ": there are too few other questions to show before it");
   return out;
 }
 

@@ -63,6 +63,9 @@ class TaskPrompts {
   void use(const Model& model, std::string* warning);
 
   ItemRequests requests(const TaskItem& item, const Sampling& sampling) const;
+  /// Whether the item can be put so. Where items have choices, kChoice leaves out those that have
+  /// none: of some published ones they were lost.
+  bool takes(const TaskItem& item) const;
   /// kChoice: which of the choices is right.
   std::size_t right_choice(const TaskItem& item) const;
   const std::vector<std::string>& stop() const { return stop_; }

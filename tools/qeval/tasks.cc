@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <random>
 #include <utility>
@@ -31,10 +30,13 @@ struct Task {
   std::vector<std::size_t> chosen;  // items, ascending
 };
 
-// The first items, or some by chance: the same ones on every machine.
-std::vector<std::size_t> chosen_items(std::size_t count, const TasksOptions& options) {
-  std::vector<std::size_t> out(count);
-  std::iota(out.begin(), out.end(), std::size_t{0});
+// Of the items that can be put the first ones, or some by chance: the same ones on every machine.
+std::vector<std::size_t> chosen_items(const TaskFile& file, const TaskPrompts& prompts,
+                                      const TasksOptions& options) {
+  std::vector<std::size_t> out;
+  for (std::size_t i = 0; i < file.items.size(); ++i)
+    if (prompts.takes(file.items[i])) out.push_back(i);
+  const std::size_t count = out.size();
   if (options.limit == 0 || options.limit >= count) return out;
   if (options.random) {
     std::mt19937_64 generator(options.seed);
@@ -293,7 +295,6 @@ std::vector<Task> read_tasks(const TasksOptions& options) {
     if (grader == Grader::kChoice && options.samples > 0)
       throw UsageError("--grader choice compares probabilities: nothing can be sampled");
     tasks.push_back({options.tasks[i], grader, read_task_file(options.tasks[i]), {}});
-    tasks.back().chosen = chosen_items(tasks.back().file.items.size(), options);
   }
   return tasks;
 }
@@ -302,15 +303,21 @@ std::vector<Task> read_tasks(const TasksOptions& options) {
 
 int tasks(const TasksOptions& options) {
   Dial dial(options.dial);
-  const std::vector<Task> all = read_tasks(options);
+  std::vector<Task> all = read_tasks(options);
   // What cannot be put or graded should be known before minutes are spent on another task.
   const PromptFile prompt =
       options.prompt.empty() ? PromptFile() : read_prompt_file(options.prompt);
   std::unique_ptr<PythonSandbox> sandbox;
-  for (const Task& task : all) {
+  for (Task& task : all) {
     try {
-      TaskPrompts(task.file, task.grader, prompt);
+      const TaskPrompts prompts(task.file, task.grader, prompt);
       TaskGrader(task.grader, task.file);
+      task.chosen = chosen_items(task.file, prompts, options);
+      const auto left_out = std::ranges::count_if(
+          task.file.items, [&](const TaskItem& item) { return !prompts.takes(item); });
+      if (left_out > 0)
+        std::fprintf(stderr, "qeval: warning: %s: %td of %zu items offer no choices: left out\n",
+                     printable(task.path).c_str(), left_out, task.file.items.size());
     } catch (const Error& error) {
       if (!error.place().file.empty()) throw;
       throw Error(error.what(), {.file = task.path});
