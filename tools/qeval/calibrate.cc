@@ -14,6 +14,7 @@ int calibrate(const CalibrateOptions& options) {
   const Model model = Model::open(options.model);
   const TokenWindows windows = windows_of(model, text, options.text);
   WindowProgress progress("calibration", windows);
+  progress.on_window()(0);
   const ActivationScales scales = calibrate_activations(model, windows, options.text.session(),
                                                         options.percentile, progress.on_window());
   progress.finish();

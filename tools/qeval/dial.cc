@@ -82,6 +82,7 @@ SessionOptions Dial::apply(const DialSetting& setting, const Model& model, Sessi
     text.most_windows = kCalibrationWindows;
     const TokenWindows windows = windows_of(model, text_, text);
     WindowProgress progress("calibration", windows);
+    progress.on_window()(0);
     scales_ =
         calibrate_activations(model, windows, session, options_.percentile, progress.on_window());
     progress.finish();
