@@ -15,6 +15,7 @@
 #include "tests/support/reference_data.h"
 #include "tests/tools/tool_fixture.h"
 #include "tools/qeval/store.h"
+#include "tools/qeval/sweep.h"
 
 namespace brink::testing {
 namespace {
@@ -236,6 +237,27 @@ TEST_F(QevalSweepTest, SpeedOfOneModel) {
     EXPECT_EQ(speed.peak_bytes, row["peak_bytes"]);
     EXPECT_EQ(speed.warm, *cache == '\0');
   }
+}
+
+TEST(QevalSweepReport, AccuracyIsTheMeanOverTasks) {
+  tools::SweepModel model;
+  tools::SweepOptions options;
+  options.tasks = {"a/facts.jsonl", "a/sums.jsonl"};
+  tools::SweepRow row;
+  row.model = &model;
+  row.tasks = {Json{{"accuracy", 0.9}, {"accuracy.ci", {0.84, 0.93}}},
+               Json{{"accuracy", 0.5}, {"accuracy.ci", {0.42, 0.54}}}};
+  const Json both = sweep_json({row}, options)[0];
+  EXPECT_DOUBLE_EQ(both["accuracy"], 0.7);
+  EXPECT_DOUBLE_EQ(both["accuracy.ci"][0], 0.65);   // 0.7 - hypot(0.06, 0.08) / 2
+  EXPECT_DOUBLE_EQ(both["accuracy.ci"][1], 0.725);  // 0.7 + hypot(0.03, 0.04) / 2
+  EXPECT_EQ(both["accuracy.facts"], 0.9);
+  EXPECT_EQ(both["accuracy.sums.ci"][0], 0.42);
+  // One of them only has scores, or was not measured: no mean of what is there.
+  row.tasks[1] = Json{{"score", 0.5}};
+  EXPECT_FALSE(sweep_json({row}, options)[0].contains("accuracy"));
+  row.tasks[1] = Json();
+  EXPECT_FALSE(sweep_json({row}, options)[0].contains("accuracy"));
 }
 
 TEST_F(QevalSweepTest, TasksAreSweptToo) {

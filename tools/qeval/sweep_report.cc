@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "brink/eval/paired.h"
 #include "tools/qeval/report.h"
 #include "tools/qeval/sweep.h"
 #include "tools/support/table.h"
@@ -23,6 +24,17 @@ void copy(const Json& from, const std::string& key, Json& to, const std::string&
   for (const char* suffix : {"", ".ci"})
     if (const auto found = from.find(key + suffix); found != from.end() && !found->is_null())
       to[new_key + suffix] = *found;
+}
+
+// The mean accuracy of all tasks; nothing where one of them has none.
+std::optional<Estimate> mean_accuracy(const std::vector<Json>& tasks) {
+  std::vector<Estimate> all;
+  for (const Json& task : tasks)
+    if (const auto accuracy = task.is_object() ? figure(task, "accuracy") : std::nullopt;
+        accuracy && accuracy->ci)
+      all.push_back(*accuracy);
+  if (all.empty() || all.size() < tasks.size()) return std::nullopt;
+  return all.size() == 1 ? all[0] : mean_of(all);
 }
 
 // Empty where there is no such figure.
@@ -65,9 +77,9 @@ Json row_json(const SweepRow& row, const SweepOptions& options) {
   for (const char* key : {"perplexity", "bits_per_byte", "kl.mean", "kl.median", "kl.p99", "kl.max",
                           "ln_ratio", "same_top"})
     copy(text, key, json, key);
+  if (const auto accuracy = mean_accuracy(row.tasks)) set(json, "accuracy", *accuracy);
   for (std::size_t t = 0; t < row.tasks.size(); ++t) {
     const std::string name = task_name(options.tasks[t]);
-    if (row.tasks.size() == 1) copy(row.tasks[t], "accuracy", json, "accuracy");
     for (const char* key : {"accuracy", "score", "truncated", "unparsable"})
       copy(row.tasks[t], key, json, key + ("." + name));
   }
