@@ -43,6 +43,12 @@ CLI::App* add_report(CLI::App& app, ReportOptions& options) {
       ->add_option("--tolerance", options.tolerance,
                    "Drop in percentage points up to which a quant is good enough")
       ->option_text("Npp (default: 2pp)");
+  report
+      ->add_option(
+          "--equivalence", options.equivalence,
+          "Margin in percentage points within which a quant counts as equivalent: neither\n"
+          "worse nor better")
+      ->option_text("Npp (default: the tolerance)");
   return report;
 }
 

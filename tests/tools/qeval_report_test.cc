@@ -85,6 +85,7 @@ TEST_F(QevalReportTest, FiguresAreThoseOfTheStatistics) {
     EXPECT_EQ(c.paired.p, expected.p);
     EXPECT_EQ(c.paired.lost, expected.lost);
     EXPECT_EQ(c.verdict, non_inferiority(*expected.difference.ci, 0.02));
+    EXPECT_EQ(c.equivalent, equivalent(expected.difference90, 0.02));
     const tools::TaskScore& score = *analysis.score(c.setting, c.task);
     EXPECT_NEAR(score.accuracy.value, expected.other, 1e-12);
     EXPECT_EQ(score.clusters, task.name == "facts" ? 15u : 60u);
@@ -94,6 +95,29 @@ TEST_F(QevalReportTest, FiguresAreThoseOfTheStatistics) {
   const std::vector<double> corrected = holm(p);
   for (std::size_t i = 0; i < p.size(); ++i)
     EXPECT_EQ(analysis.comparisons[i].corrected_p, corrected[i]);
+}
+
+// What is equivalent is so on each task, and by a margin of its own.
+TEST_F(QevalReportTest, EquivalenceHasItsOwnMargin) {
+  const std::string store = example({.items = 400});
+  std::vector<std::size_t> counts;
+  for (const double margin : {0.001, 0.06, 0.9}) {
+    const Analysis analysis =
+        analysis_of(store, {.baseline = {}, .tolerance = 0.001, .equivalence = margin});
+    std::size_t shown = 0;
+    for (const tools::Ladder& ladder : analysis.ladders)
+      for (const tools::Ladder::Rung& rung : ladder.rungs) {
+        bool all = true;
+        for (const tools::Comparison* c : rung.comparisons)
+          all = all && c->paired.difference90.low > -margin && c->paired.difference90.high < margin;
+        EXPECT_EQ(rung.equivalent, all);
+        shown += all ? 1 : 0;
+      }
+    counts.push_back(shown);
+  }
+  EXPECT_EQ(counts[0], 0u);
+  EXPECT_GT(counts[1], 0u);
+  EXPECT_LT(counts[1], counts[2]);  // 2 bits are not
 }
 
 TEST_F(QevalReportTest, LaddersGoFromHighBitsDown) {
@@ -259,7 +283,7 @@ TEST_F(QevalReportTest, Command) {
   // Kept for the test that looks at it in a browser.
   const std::string page = BRINK_BINARY_DIR "/tests/report.html";
   const ToolResult result = run("qeval report --store " + store + " -o '" + page + "' --csv '" +
-                                path("rows.csv") + "' --json --tolerance 5pp");
+                                path("rows.csv") + "' --json --tolerance 5pp --equivalence 6pp");
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_TRUE(read_file(page).starts_with("<!DOCTYPE html>"));
   const Json rows = Json::parse(result.out);
@@ -272,6 +296,9 @@ TEST_F(QevalReportTest, Command) {
       EXPECT_LE(row["difference.ci"][0], row["difference"]);
       EXPECT_GE(row["p.holm"], row["p"]);
       EXPECT_EQ(row["tolerance"], 0.05);
+      EXPECT_EQ(row["equivalence"], 0.06);
+      const double low = row["difference90.ci"][0], high = row["difference90.ci"][1];
+      EXPECT_EQ(row["equivalent"], low > -0.06 && high < 0.06);
       verdicts.insert(row["verdict"]);
     }
   }
@@ -290,11 +317,11 @@ TEST_F(QevalReportTest, Command) {
 TEST_F(QevalReportTest, WrongUse) {
   const std::string store = "'" + example({.items = 5}) + "'", page = "'" + path("x.html") + "'";
   EXPECT_EQ(run("qeval report --store " + store).exit_code, 2);
-  for (const char* tolerance : {"2", "0pp", "-1pp", "100pp", "xpp", "2pp2", "nanpp", "''"})
-    EXPECT_EQ(run("qeval report --store " + store + " -o " + page + " --tolerance=" + tolerance)
-                  .exit_code,
-              2)
-        << tolerance;
+  for (const char* points : {"2", "0pp", "-1pp", "100pp", "xpp", "2pp2", "nanpp"})
+    for (const char* option : {" --tolerance=", " --equivalence="})
+      EXPECT_EQ(run("qeval report --store " + store + " -o " + page + option + points).exit_code, 2)
+          << option << points;
+  EXPECT_EQ(run("qeval report --store " + store + " -o " + page + " --tolerance=''").exit_code, 2);
   const std::string wrong[] = {
       "qeval report --store '" + path("none.sqlite") + "' -o " + page,
       "qeval report --store '" + write("no-store", "not SQLite") + "' -o " + page,

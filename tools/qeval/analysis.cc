@@ -105,7 +105,8 @@ void compare_all(Analysis& analysis) {
     Comparison comparison{.setting = run.setting, .baseline = base->setting, .task = run.task};
     comparison.paired = compare_paired({scores.base, scores.other, scores.clusters});
     const double tolerance = analysis.options.tolerance;
-    comparison.equivalent = equivalent(comparison.paired.difference90, tolerance);
+    comparison.equivalent =
+        equivalent(comparison.paired.difference90, analysis.options.equivalence);
     comparison.verdict = non_inferiority(*comparison.paired.difference.ci, tolerance);
     analysis.comparisons.push_back(std::move(comparison));
   }
@@ -154,6 +155,7 @@ void climb_down(Analysis& analysis) {
     }
     if (verdicts.empty()) continue;
     rung.alone = over_tasks(verdicts);
+    rung.equivalent = std::ranges::all_of(rung.comparisons, &Comparison::equivalent);
     const Family family{s.model_name, s.activations, s.kv_type, s.backend};
     const auto at = std::ranges::find(families, family);
     const auto place = static_cast<std::size_t>(at - families.begin());

@@ -14,8 +14,9 @@
 namespace brink::tools {
 
 struct AnalysisOptions {
-  std::string baseline;     ///< weights; empty: those of the most bits
-  double tolerance = 0.02;  ///< as a share; also the margin of equivalence
+  std::string baseline;       ///< weights; empty: those of the most bits
+  double tolerance = 0.02;    ///< as a share
+  double equivalence = 0.02;  ///< margin, as a share
 };
 
 /// One setting's answers to one task.
@@ -52,6 +53,9 @@ struct Ladder {
     std::size_t setting = 0;
     Verdict alone = Verdict::kCannotTell;    ///< over its tasks, by itself
     Verdict verdict = Verdict::kCannotTell;  ///< in sequence
+    /// On each of its tasks: both tests of all tasks must succeed (an intersection-union test), so
+    /// that none needs a correction.
+    bool equivalent = false;
     std::vector<const Comparison*> comparisons = {};
   };
   std::vector<Rung> rungs;

@@ -19,12 +19,12 @@ namespace brink::tools {
 namespace {
 
 // "2pp", "0.5pp": percentage points, as a share.
-double parse_tolerance(const std::string& text) {
+double parse_points(const std::string& option, const std::string& text) {
   double points = 0;
   const char* const end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, points);
   if (error != std::errc() || std::string_view(rest, end) != "pp" || !(points > 0 && points < 100))
-    throw UsageError("--tolerance: '" + printable(text, 40) +
+    throw UsageError(option + ": '" + printable(text, 40) +
                      "' is no number of percentage points, like 2pp");
   return points / 100;
 }
@@ -38,13 +38,14 @@ void write(const std::string& path, const std::string& text) {
 std::string command_of(const ReportOptions& options) {
   std::string command = "qeval report --store " + shell_word(options.store);
   if (!options.baseline.empty()) command += " --baseline " + shell_word(options.baseline);
-  return command + " --tolerance " + shell_word(options.tolerance) + " -o " +
-         shell_word(options.page);
+  command += " --tolerance " + shell_word(options.tolerance);
+  if (!options.equivalence.empty()) command += " --equivalence " + shell_word(options.equivalence);
+  return command + " -o " + shell_word(options.page);
 }
 
 std::string verdict_table(const Analysis& analysis) {
   Table table({"model", "weights", "activations", "kv", ">bits", ">size", ">mean accuracy % [95 %]",
-               "verdict", "by task"});
+               "verdict", "equivalent", "by task"});
   const Results& results = analysis.results;
   for (const Ladder& ladder : analysis.ladders) {
     for (std::size_t i = 0; i < ladder.rungs.size(); ++i) {
@@ -60,7 +61,7 @@ std::string verdict_table(const Analysis& analysis) {
                  accuracy ? percent(*accuracy) : "n/a",
                  std::string(name_of(rung.verdict)) +
                      (ladder.lowest_safe == i ? ", the lowest safe" : ""),
-                 printable(tasks, 200)});
+                 rung.equivalent ? "yes" : "not shown", printable(tasks, 200)});
     }
   }
   return table.text();
@@ -71,7 +72,11 @@ std::string verdict_table(const Analysis& analysis) {
 int report(const ReportOptions& options) {
   if (options.page.empty() && options.csv.empty() && !options.json)
     throw UsageError("nothing to make: give -o, --csv or --json");
-  AnalysisOptions analysis_options{options.baseline, parse_tolerance(options.tolerance)};
+  AnalysisOptions analysis_options{options.baseline,
+                                   parse_points("--tolerance", options.tolerance)};
+  analysis_options.equivalence = options.equivalence.empty()
+                                     ? analysis_options.tolerance
+                                     : parse_points("--equivalence", options.equivalence);
   const Store store(options.store, Store::Access::kRead);
   Analysis analysis;
   try {

@@ -66,6 +66,7 @@ struct ReportOptions {
   bool json = false;
   std::string baseline;  // weights, empty: those of the most bits
   std::string tolerance = "2pp";
+  std::string equivalence;  // empty: the tolerance
 };
 
 struct SpeedOptions {

@@ -130,8 +130,11 @@ smaller one than this may still be there.</p>
 <p>Safe: the whole interval of the difference lies above the tolerated drop. Unsafe: it lies below.
 Else more questions are needed. Over several tasks a quant is safe if it is on each, and unsafe if
 it is on one. Quants are tested from high bits down, and behind the first that is not safe none is
-called safe: so the tests need no correction for their number. Equivalent: the interval of 90 % lies
-within the tolerance on either side.</p>
+called safe: so the tests need no correction for their number.</p>
+<h3>Equivalent</h3>
+<p>Safe looks at losses alone. Equivalent asks for both sides: the difference is shown to be smaller
+than the margin, up or down (its interval of 90 % lies within, which is two tests of 5 %). "Not
+shown" is not "different": it may be that the questions are too few.</p>
 <h3>KL divergence</h3>
 <p>How far the probabilities of the next token are from those of the base model, in nats; 0 is the
 same model. The finest of the measures, and blind to whether an answer is right.</p>
@@ -240,7 +243,8 @@ std::string report_page(const Analysis& analysis, const std::string& command) {
       "<h1>What quantization costs: " + names + "</h1>\n<p class=\"soft\">" +
       plural(results.settings.size(), "setting") + ", " + plural(results.tasks.size(), "task") +
       "; tolerated drop " + percent(analysis.options.tolerance) +
-      " percentage points. Every row names what is quantized: weights, activations, KV cache.";
+      " percentage points, margin of equivalence " + percent(analysis.options.equivalence) +
+      ". Every row names what is quantized: weights, activations, KV cache.";
   if (unfinished > 0) page += " " + plural(unfinished, "unfinished run") + " left out.";
   page +=
       "</p>\n<nav aria-label=\"Sections\"><ul><li><a href=\"#verdicts\">Verdicts</a></li>"

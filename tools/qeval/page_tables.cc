@@ -22,6 +22,8 @@ std::string html_of(Verdict verdict) {
   return "<span class=\"open\">? cannot tell</span>";
 }
 
+std::string equivalence(bool shown) { return shown ? "yes" : "not shown"; }
+
 // Weights, activations, KV cache, bits: the columns that every row begins with.
 std::vector<std::string> setting_cells(const Setting& setting) {
   std::string kv = escaped(setting.kv_type);
@@ -78,7 +80,8 @@ std::string verdict_section(const Analysis& analysis) {
     return out + "<p>No task has a baseline and a quant.</p>\n</section>\n";
   out += "<p>Is a quant at most " + percent(analysis.options.tolerance) +
          " percentage points worse than the baseline? From high bits down; behind the first that "
-         "is not safe none is called safe.</p>\n";
+         "is not safe none is called safe. Equivalent: neither worse nor better by " +
+         percent(analysis.options.equivalence) + " points, on every task.</p>\n";
   for (const Ladder& ladder : analysis.ladders) {
     const Setting& first = results.settings[ladder.rungs[0].setting];
     HtmlTable table(
@@ -88,7 +91,7 @@ std::string verdict_section(const Analysis& analysis) {
                  ? escaped(results.settings[ladder.rungs[*ladder.lowest_safe].setting].weights)
                  : "none shown") +
             "</small>",
-        {"Weights", "Verdict", "Activations", "KV", ">Bits", ">Size", "By task"});
+        {"Weights", "Verdict", "Equivalent", "Activations", "KV", ">Bits", ">Size", "By task"});
     for (const Ladder::Rung& rung : ladder.rungs) {
       const Setting& setting = results.settings[rung.setting];
       const std::string verdict = html_of(rung.verdict);
@@ -99,7 +102,8 @@ std::string verdict_section(const Analysis& analysis) {
       if (rung.alone != rung.verdict)
         by_task += " <span class=\"soft\">(safe by itself, behind one that is not)</span>";
       std::vector<std::string> cells = setting_cells(setting);
-      cells.insert(cells.begin() + 1, verdict);  // in sight on a telephone
+      // In sight on a telephone.
+      cells.insert(cells.begin() + 1, {verdict, equivalence(rung.equivalent)});
       table.add(cells + std::vector<std::string>{human_bytes(setting.file_bytes), by_task});
     }
     out += table.html();
@@ -153,7 +157,7 @@ std::string comparison_section(const Analysis& analysis) {
                                          p_text(paired.p), p_text(c.corrected_p),
                                          paired.detectable ? percent(*paired.detectable) : "none",
                                          paired.retained ? percent(*paired.retained) : "n/a",
-                                         html_of(c.verdict), c.equivalent ? "yes" : "not shown"} +
+                                         html_of(c.verdict), equivalence(c.equivalent)} +
                 share(score));
     }
     out += table.html();

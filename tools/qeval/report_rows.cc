@@ -25,12 +25,12 @@ Json row_of(const Analysis& analysis, std::size_t place) {
   return row;
 }
 
-// What the ladder says, which depends on the quants of more bits.
-std::optional<Verdict> in_sequence(const Analysis& analysis, std::size_t setting) {
+// What is said of all tasks together.
+const Ladder::Rung* rung_of(const Analysis& analysis, std::size_t setting) {
   for (const Ladder& ladder : analysis.ladders)
     for (const Ladder::Rung& rung : ladder.rungs)
-      if (rung.setting == setting) return rung.verdict;
-  return std::nullopt;
+      if (rung.setting == setting) return &rung;
+  return nullptr;
 }
 
 void fill(Json& row, const Analysis& analysis, const Comparison& c) {
@@ -45,10 +45,14 @@ void fill(Json& row, const Analysis& analysis, const Comparison& c) {
   if (c.paired.retained) set(row, "retained", *c.paired.retained);
   row["effective_items"] = c.paired.effective_items;
   row["tolerance"] = analysis.options.tolerance;
+  row["equivalence"] = analysis.options.equivalence;
   row["equivalent"] = c.equivalent;
+  row["difference90.ci"] = {c.paired.difference90.low, c.paired.difference90.high};
   row["verdict"] = std::string(name_of(c.verdict));
-  if (const auto verdict = in_sequence(analysis, c.setting))
-    row["verdict.all_tasks"] = std::string(name_of(*verdict));
+  if (const Ladder::Rung* const rung = rung_of(analysis, c.setting)) {
+    row["verdict.all_tasks"] = std::string(name_of(rung->verdict));
+    row["equivalent.all_tasks"] = rung->equivalent;
+  }
 }
 
 std::string quoted(const std::string& text) {

@@ -30,8 +30,7 @@ void copy(const Json& from, const std::string& key, Json& to, const std::string&
 std::optional<Estimate> mean_accuracy(const std::vector<Json>& tasks) {
   std::vector<Estimate> all;
   for (const Json& task : tasks)
-    if (const auto accuracy = task.is_object() ? figure(task, "accuracy") : std::nullopt;
-        accuracy && accuracy->ci)
+    if (const auto accuracy = figure(task, "accuracy"); accuracy && accuracy->ci)
       all.push_back(*accuracy);
   if (all.empty() || all.size() < tasks.size()) return std::nullopt;
   return all.size() == 1 ? all[0] : mean_of(all);
