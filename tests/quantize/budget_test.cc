@@ -280,6 +280,18 @@ TEST_F(Sensitivities, LeastBytesAreThoseOfTheMeasured) {
   EXPECT_THROW((void)least_bytes(model_->gguf(), options_), Error);
 }
 
+TEST_F(Sensitivities, OfRoundedActivationsAreThoseOfExactOnes) {
+  options_.types = {T::kQ4_K};
+  const auto exact = measure_sensitivities(*model_, *base_, options_);
+  options_.session.activations = Activations::kBf16;
+  const double own = measure_divergence(*base_, *model_, options_.session).kl_mean.value;
+  const auto rounded = measure_sensitivities(*model_, *base_, options_);
+  EXPECT_GT(own, 0);
+  for (std::size_t t = 0; t < exact.size(); ++t)
+    EXPECT_NEAR(rounded[t].divergence, exact[t].divergence, 0.02 * exact[t].divergence + 0.5 * own)
+        << exact[t].tensor;
+}
+
 TEST_F(Sensitivities, NoTypesThatNeedImportanceWithoutIt) {
   options_.types = {T::kIQ2_XXS, T::kQ2_K};
   for (const TensorSensitivity& s : measure_sensitivities(*model_, *base_, options_)) {

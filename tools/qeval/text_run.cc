@@ -242,6 +242,8 @@ DivergenceRun run_divergence(const TextRun& run, const DivergenceBase& base) {
     return item;
   };
   DivergenceRun result;
+  // Before there is a session: the rate is that of the model, and memory that of one session.
+  if (!kept.complete()) base.logits();
   result.row = run_missing(run, kept, [&](Session& session) {
     const BaseLogits& logits = base.logits();
     if (run.on_window) run.on_window(kept.size());

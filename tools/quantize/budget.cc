@@ -108,8 +108,8 @@ SessionOptions exact(unsigned threads) {
   return session;
 }
 
-/// Products in bf16 are faster; what they round is the same in both models that are compared, and
-/// small beside the error of three bits, though not beside that of eight.
+/// Products in bf16 are faster; what they round is small beside the error of three bits, though not
+/// beside that of eight.
 SessionOptions searching(const QuantizeRequest& request) {
   SessionOptions session = exact(request.threads);
   if (!request.measure_types) session.activations = Activations::kBf16;

@@ -60,7 +60,9 @@ struct SensitivityOptions {
   /// Of each tensor about so many weights, in whole rows spread evenly, tell the errors of types.
   std::uint64_t sample_weights = std::uint64_t{1} << 18;
   QuantizeOptions quantize = {};  ///< effort, importance, threads
-  SessionOptions session = {};    ///< of the measurements
+  /// Of the measurements. Base logits are exact: where activations or KV cache here are not f32,
+  /// what that costs the model itself is measured too and taken off.
+  SessionOptions session = {};
   /// Tensors measured before, in any order: they are taken as they are.
   std::vector<TensorSensitivity> known = {};
   /// Called after every tensor with all that is known so far; what it throws ends the work.

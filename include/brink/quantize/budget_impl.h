@@ -84,6 +84,12 @@ class ErrorSample {
   std::vector<const float*> importance_;  // of each row, into columns_importance_
 };
 
+/// Of the model itself in the settings of the measurements from what its base logits hold.
+double own_divergence(const Model& model, const BaseLogits& base, const SessionOptions& session) {
+  if (session.activations == Activations::kF32 && session.kv_type == KvType::kF32) return 0;
+  return measure_divergence(base, model, session).kl_mean.value;
+}
+
 bool smaller(const TypeCost& a, const TypeCost& b) { return a.bytes < b.bytes; }
 
 const TypeCost& smallest(const TensorSensitivity& sensitivity) {
@@ -127,11 +133,16 @@ std::vector<TensorSensitivity> measure_sensitivities(const Model& model, const B
   std::vector<const GgufTensor*> tensors;
   for (const GgufTensor& tensor : gguf.tensors())
     if (is_quantizable(tensor.name, tensor.dimensions)) tensors.push_back(&tensor);
+  // What rounding the activations costs by itself adds to that of a tensor, so it is taken off.
+  double own = -1;
   const auto measured = [&](const GgufTensor& tensor, TensorType type) {
+    if (own < 0) own = d::own_divergence(model, base, options.session);
     std::vector<TensorBlocks> replaced(1);
     replaced[0] = encode_tensor(gguf, tensor, type, options.quantize);
-    return measure_divergence(base, model.with_tensors(std::move(replaced)), options.session)
-        .kl_mean.value;
+    const double all =
+        measure_divergence(base, model.with_tensors(std::move(replaced)), options.session)
+            .kl_mean.value;
+    return std::max(all - own, all / 64);  // where nothing is left it is not nothing
   };
   std::vector<TensorSensitivity> result;
   for (const GgufTensor* tensor : tensors) {
