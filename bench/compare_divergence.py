@@ -22,7 +22,7 @@ WINDOW = "256"
 MIXES = ("Q8_0 Q6_K Q5_K_M Q5_1 Q5_0 Q4_K_M Q4_1 Q4_0 IQ4_NL IQ4_XS Q3_K_M IQ3_S Q3_K_S Q2_K TQ2_0 "
          "TQ1_0").split()
 IMPORTANCE_ONLY = "IQ3_XXS IQ2_M IQ2_XXS IQ1_M IQ1_S".split()
-NO_IMPORTANCE = {"TQ2_0", "TQ1_0"}
+NO_IMPORTANCE = {"TQ2_0", "TQ1_0"}  # its files are the same with it
 # 0.975 quantiles of Student's t by degrees of freedom.
 STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365}
 
@@ -34,7 +34,7 @@ def run(*command):
     return done.stdout
 
 
-def measure(peer, tools, model, text, mixes, folder):
+def measure(peer, tools, model, text, mixes, folder, high):
     """(mix, with importance) -> mean divergence of the other file and of brink's."""
     data = pathlib.Path(text).read_bytes()
     pieces = [data[i:i + PIECE] for i in range(0, len(data), PIECE)]
@@ -52,8 +52,12 @@ def measure(peer, tools, model, text, mixes, folder):
             options = ["--imatrix", matrix] if weighed else []
             theirs, ours = (folder / f"{mix}{'-i' if weighed else ''}-{n}.gguf"
                             for n in ("peer", "brink"))
-            run(peer, *options, model, theirs, mix, 2)
-            run(tools / "quantize", model, ours, mix, *options)
+            if high:
+                run(tools / "quantize", model, theirs, mix, *options)
+                run(tools / "quantize", model, ours, mix, *options, "--effort", "high")
+            else:
+                run(peer, *options, model, theirs, mix, 2)
+                run(tools / "quantize", model, ours, mix, *options)
             files[mix, weighed] = (theirs, ours)
     models = [option for pair in files.values() for path in pair for option in ("-m", path)]
     rows = json.loads(run(tools / "qeval", "divergence", "--base", model, *models, "-f", evaluation,
@@ -69,14 +73,18 @@ def main():
     parser.add_argument("tools", help="folder of quantize and qeval", type=pathlib.Path)
     parser.add_argument("models", nargs="+", metavar="MODEL=TEXT")
     parser.add_argument("--mixes", default=" ".join(MIXES + IMPORTANCE_ONLY))
+    parser.add_argument("--high", action="store_true",
+                        help="instead of the other program compare --effort high with the default")
     a = parser.parse_args()
     results = []
     for pair in a.models:
         model, text = pair.split("=")
         with tempfile.TemporaryDirectory() as folder:
             results.append(measure(a.peer, a.tools, model, text, a.mixes.split(),
-                                   pathlib.Path(folder)))
-    print("mix      matrix  " + "  ".join(f"{'peer':>8} {'brink':>8} ratio" for _ in results) +
+                                   pathlib.Path(folder), a.high))
+    names = ("default", "high") if a.high else ("peer", "brink")
+    print("mix      matrix  " +
+          "  ".join(f"{names[0]:>8} {names[1]:>8} ratio" for _ in results) +
           "   geometric mean [95 %]")
     for key in results[0]:
         cells = "  ".join(f"{r[key][0]:8.5f} {r[key][1]:8.5f} {r[key][1] / r[key][0]:5.3f}"
