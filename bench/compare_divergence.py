@@ -14,10 +14,10 @@ import argparse
 import json
 import math
 import pathlib
-import subprocess
 import tempfile
 
-PIECE = 4096
+from peer import deal, run
+
 WINDOW = "256"
 MIXES = ("Q8_0 Q6_K Q5_K_M Q5_1 Q5_0 Q4_K_M Q4_1 Q4_0 IQ4_NL IQ4_XS Q3_K_M IQ3_S Q3_K_S Q2_K TQ2_0 "
          "TQ1_0").split()
@@ -27,21 +27,11 @@ NO_IMPORTANCE = {"TQ2_0", "TQ1_0"}  # its files are the same with it
 STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365}
 
 
-def run(*command):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(map(str, command))}: {done.stdout}{done.stderr}"[-800:])
-    return done.stdout
-
-
 def measure(peer, tools, model, text, mixes, folder, high):
     """(mix, with importance) -> mean divergence of the other file and of brink's."""
-    data = pathlib.Path(text).read_bytes()
-    pieces = [data[i:i + PIECE] for i in range(0, len(data), PIECE)]
     importance, evaluation, matrix = (folder / n for n in ("importance.txt", "evaluation.txt",
                                                            "imatrix.gguf"))
-    importance.write_bytes(b"".join(pieces[0::2]))
-    evaluation.write_bytes(b"".join(pieces[1::2]))
+    deal(pathlib.Path(text), (importance, evaluation))
     run(tools / "qeval", "importance", "-m", model, "-f", importance, "-c", WINDOW, "-o", matrix,
         "--parse-special")
     files = {}

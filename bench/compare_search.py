@@ -12,18 +12,11 @@ the evaluation text against the model itself.
 import argparse
 import json
 import pathlib
-import subprocess
 import tempfile
 
-PIECE = 4096
+from peer import deal, run
+
 WINDOW = "256"
-
-
-def run(*command):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(map(str, command))}: {done.stdout}{done.stderr}"[-800:])
-    return done.stdout
 
 
 def main():
@@ -37,17 +30,14 @@ def main():
     quantize, qeval = a.tools / "quantize", a.tools / "qeval"
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        data = a.text.read_bytes()
-        pieces = [data[i:i + PIECE] for i in range(0, len(data), PIECE)]
         importance, search, evaluation = (folder / f"{name}.txt"
                                           for name in ("importance", "search", "evaluation"))
-        for i, path in enumerate((importance, search, evaluation)):
-            path.write_bytes(b"".join(pieces[i::3]))
+        deal(a.text, (importance, search, evaluation))
         matrix = folder / "imatrix.gguf"
         run(qeval, "importance", "-m", a.model, "-f", importance, "-c", WINDOW, "-o", matrix,
             "--parse-special")
         files = {}
-        for mix in a.mixes or parser.get_default("mixes"):
+        for mix in a.mixes:
             plan = json.loads(run(
                 quantize, a.model, folder / "unwritten.gguf", "--budget", mix, "--text", search,
                 "-c", WINDOW, "--parse-special", "--imatrix", matrix, "--sensitivities",

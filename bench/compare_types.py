@@ -15,11 +15,12 @@ import json
 import pathlib
 import re
 import struct
-import subprocess
 import sys
 import tempfile
 
 import numpy as np
+
+from peer import run
 
 U32, F32, STRING, ARRAY = 4, 6, 8, 9
 MIXES = ("Q8_0 Q6_K Q5_K_M Q5_K_S Q5_1 Q5_0 Q4_K_M Q4_K_S Q4_1 Q4_0 IQ4_NL IQ4_XS Q3_K_L Q3_K_M "
@@ -128,13 +129,6 @@ def planned_types(output):
     """Types of the tensors by name, from what a dry run of the other program prints."""
     line = re.compile(r"^\[ *\d+/ *\d+\] (\S+) +- .*type = +(\w+),.*?(?:\((\w+)\))?$", re.MULTILINE)
     return {name: (after or before).upper() for name, before, after in line.findall(output)}
-
-
-def run(*command, both=False):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(map(str, command))}: {done.stdout}{done.stderr}"[-800:])
-    return done.stdout + (done.stderr if both else "")
 
 
 def main():

@@ -17,7 +17,9 @@
 #include "brink/eval/divergence.h"
 #include "tools/quantize/options.h"
 #include "tools/support/cli.h"
+#include "tools/support/model_size.h"
 #include "tools/support/output_file.h"
+#include "tools/support/quantize_file.h"
 #include "tools/support/table.h"
 #include "tools/support/text_file.h"
 
@@ -28,10 +30,8 @@ namespace fs = std::filesystem;
 
 /// What the header and the padding of a file may take beyond its tensors.
 std::uint64_t overhead_of(const Gguf& gguf) {
-  std::uint64_t bytes = gguf.file_bytes();
-  for (const GgufTensor& tensor : gguf.tensors()) bytes -= tensor.bytes;
   // Another padding before each tensor, and a few keys more.
-  return bytes + gguf.tensors().size() * gguf.alignment() + 1024;
+  return gguf.file_bytes() - data_bytes(gguf) + gguf.tensors().size() * gguf.alignment() + 1024;
 }
 
 /// Bytes for all tensors of the file.
@@ -375,14 +375,8 @@ void run_budget(const QuantizeRequest& request) {
     }
     return;
   }
-  std::uint64_t source_bytes = 0;
-  for (const PlannedTensor& planned : plan) source_bytes += planned.source->bytes;
-  Progress progress("quantize", source_bytes,
-                    {.unit = ProgressUnit::kBytes, .silent = request.json, .delay_s = 1});
-  QuantizeOptions writing = options;
-  writing.on_progress = [&](std::uint64_t done) { progress.add(done); };
-  const QuantizeResult result = quantize(gguf, plan, request.arguments[1], writing);
-  progress.finish();
+  const QuantizeResult result =
+      quantize_file("quantize", gguf, plan, request.arguments[1], options, request.json);
 
   // What it really costs, on windows that the search has not seen; beside it the mix of that size.
   const TemporaryBase base(model, texts.evaluate, request.arguments[1] + ".base",
