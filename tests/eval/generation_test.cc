@@ -11,63 +11,19 @@
 
 #include "brink/core/error.h"
 #include "brink/text/tokenizer.h"
+#include "tests/support/generations.h"
 #include "tests/support/reference_data.h"
 #include "tests/support/tested_kernels.h"
 
 namespace brink {
 namespace {
 
+using testing::expect_same_in_any_company;
 using testing::reference_data;
-using Tokens = std::vector<std::int32_t>;
-
-Tokens some_tokens(std::size_t count, std::size_t salt) {
-  Tokens tokens;
-  for (std::size_t i = 0; i < count; ++i)
-    tokens.push_back(static_cast<std::int32_t>((i * i * 31 + i * 7 + salt * 53 + 11) % 300));
-  return tokens;
-}
-
-// Prompts of unlike lengths that begin alike, some with answers to score, some sampled.
-std::vector<GenerationRequest> some_requests(std::size_t count) {
-  std::vector<GenerationRequest> requests(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    GenerationRequest& r = requests[i];
-    r.prompt = some_tokens(70, 0);  // more than a page of the KV cache
-    const Tokens own = some_tokens(3 + 5 * (i % 4), i + 1);
-    r.prompt.insert(r.prompt.end(), own.begin(), own.end());
-    for (std::size_t a = 0; a < i % 3; ++a) r.answers.push_back(some_tokens(1 + 4 * a, i + 40 + a));
-    r.max_tokens = i % 5 == 4 ? 0 : 4 + i % 7;
-    if (i % 2 == 1) r.sampling = {.temperature = 1.0f, .seed = 100 + i};
-  }
-  return requests;
-}
-
-bool operator==(const AnswerScore& a, const AnswerScore& b) {
-  return a.log_probability == b.log_probability && a.tokens == b.tokens && a.greedy == b.greedy;
-}
-void expect_same(const GenerationResult& a, const GenerationResult& b, const std::string& what) {
-  EXPECT_EQ(a.text, b.text) << what;
-  EXPECT_EQ(a.tokens, b.tokens) << what;
-  EXPECT_EQ(a.finish, b.finish) << what;
-  ASSERT_EQ(a.answers.size(), b.answers.size()) << what;
-  for (std::size_t i = 0; i < a.answers.size(); ++i)
-    EXPECT_TRUE(a.answers[i] == b.answers[i])
-        << what << ": " << a.answers[i].log_probability << " and " << b.answers[i].log_probability;
-}
-
-std::vector<GenerationResult> run(const Model& model, const GenerationOptions& options,
-                                  const std::vector<GenerationRequest>& requests) {
-  std::vector<GenerationResult> results(requests.size());
-  std::vector<int> times(requests.size(), 0);
-  BatchGenerator generator(model, options);
-  generator.run(requests, [&](std::size_t index, GenerationResult&& result) {
-    results.at(index) = std::move(result);
-    ++times[index];
-  });
-  EXPECT_EQ(times, std::vector<int>(requests.size(), 1));
-  return results;
-}
-
+using testing::run;
+using testing::some_requests;
+using testing::some_tokens;
+using testing::Tokens;
 GenerationOptions options_for(std::size_t sequences, Activations activations = Activations::kQ8,
                               KvType kv_type = KvType::kF16, const Kernels* kernels = nullptr) {
   GenerationOptions options;
@@ -139,26 +95,8 @@ TEST_P(Generations, RowsHaveTheSameBitsInStepsOfAnySize) {
 TEST_P(Generations, SameResultsForAnyBatchAndOrder) {
   const Model m = model();
   const auto requests = some_requests(testing::kSanitized ? 10 : 21);
-  for (const Activations activations : {Activations::kF32, Activations::kBf16, Activations::kQ8}) {
-    const auto alone = run(m, options_for(1, activations), requests);
-    for (const std::size_t sequences : {8u, 32u}) {
-      const auto together = run(m, options_for(sequences, activations), requests);
-      for (std::size_t i = 0; i < requests.size(); ++i)
-        expect_same(together[i], alone[i], "request " + std::to_string(i));
-    }
-    // Backwards, and only some of them, as after an interruption: nothing is shared then.
-    std::vector<GenerationRequest> some;
-    std::vector<std::size_t> which;
-    for (std::size_t i = requests.size(); i-- > 0;)
-      if (i % 3 != 1) {
-        which.push_back(i);
-        some.push_back(requests[i]);
-      }
-    some.push_back({.prompt = {5}, .answers = {}, .max_tokens = 1, .sampling = {}});
-    const auto others = run(m, options_for(8, activations), some);
-    for (std::size_t i = 0; i < which.size(); ++i)
-      expect_same(others[i], alone[which[i]], "request " + std::to_string(which[i]));
-  }
+  for (const Activations activations : {Activations::kF32, Activations::kBf16, Activations::kQ8})
+    expect_same_in_any_company(m, options_for(1, activations), requests, {8, 32});
 }
 
 // The same as a session and a plain loop give, by the same kind of kernel.

@@ -57,10 +57,9 @@ struct GenerationWork {
 /// Works on many requests at once: each is a sequence of the session's steps, and where one ends
 /// the next takes its place. What all prompts begin with is computed once and forked.
 ///
-/// Results do not depend on `sequences`, on the order of requests nor on the others: on the CPU all
-/// products are computed by one kind of kernel (SessionOptions::same_kernels), which makes a row
-/// the same bits in any company. With a backend on a GPU, rounding may depend on the size of a
-/// step.
+/// Results do not depend on `sequences`, on the order of requests nor on the others: all products
+/// are computed by one kind of kernel (SessionOptions::same_kernels), which makes a row the same
+/// bits in any company.
 class BatchGenerator {
  public:
   /// Throws Error as Session does.

@@ -47,8 +47,8 @@ struct SessionOptions {
   /// Vulkan: called by the constructor while weights are copied to the device, with the bytes done
   /// and the total; what it throws ends the construction.
   std::function<void(std::uint64_t done, std::uint64_t total)> on_upload = {};
-  /// CPU: multiply any number of rows with the kernels for many. Then the same tokens give the same
-  /// bits whatever else is in a step, at some cost in steps of few tokens.
+  /// Compute any number of rows with the kernels for many. Then the same tokens give the same bits
+  /// whatever else is in a step, at some cost in steps of few tokens.
   bool same_kernels = false;
   /// For Activations::kInt8Tensor: a scale for every matrix concerned.
   ActivationScales activation_scales = {};

@@ -67,6 +67,7 @@ inline VulkanBackendOptions vulkan_options(const SessionOptions& options) {
   vulkan.sequences = options.sequences;
   vulkan.activations = cpu.activations;
   vulkan.kv_type = cpu.kv_type;
+  vulkan.same_kernels = cpu.same_kernels;
   vulkan.profile = options.profile;
   vulkan.device = options.device;
   vulkan.memory = options.device_memory;

@@ -27,6 +27,8 @@ struct VulkanBackendOptions {
   std::string device = {};  ///< number or part of the name; empty: the best one
   /// Bytes of the device's memory that may be used; 0: what is free.
   std::uint64_t memory = 0;
+  /// One kind of kernel for any number of rows, see SessionOptions::same_kernels.
+  bool same_kernels = false;
   /// Copies weights even where the device could use them where they lie in the host's memory.
   bool copy_weights = false;
   /// Called from the constructor while weights are copied, with the bytes copied and all there are;

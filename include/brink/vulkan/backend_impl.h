@@ -123,10 +123,10 @@ void VulkanBackend::allocate() {
   const auto make = [&](std::uint64_t bytes) {
     return device_->allocate(bytes, Memory::kDevice, "activations");
   };
-  products_ =
-      std::make_unique<Products>(*device_, options_.activations,
-                                 options_.batch * std::max<std::uint64_t>(1, config_.experts_used),
-                                 widths_.activation, tables_, backend_detail::u32(config_.experts));
+  products_ = std::make_unique<Products>(
+      *device_, options_.activations,
+      options_.batch * std::max<std::uint64_t>(1, config_.experts_used), widths_.activation,
+      tables_, backend_detail::u32(config_.experts), options_.same_kernels);
   x_ = make(sizes.x);
   norm_ = make(sizes.norm);
   out_ = make(sizes.out);

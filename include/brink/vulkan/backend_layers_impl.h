@@ -47,7 +47,8 @@ void VulkanBackend::project_heads(std::size_t layer) {
   recording_.barrier();
 }
 
-// Sequences with several tokens are cut into tiles of queries; those with one are gathered in runs.
+// Sequences with several tokens are cut into tiles of queries; those with one are gathered in runs,
+// unless all are to be computed alike.
 void VulkanBackend::plan_attention() {
   using namespace backend_detail;
   auto* tiles = reinterpret_cast<std::uint32_t*>(step_host_.mapped() + step_layout_.tiles);
@@ -55,7 +56,7 @@ void VulkanBackend::plan_attention() {
   singles_.clear();
   for (const BatchSequence& sequence : batch_.sequences) {
     const std::uint32_t first = u32(sequence.first), count = u32(sequence.count);
-    if (count == 1) {
+    if (count == 1 && !options_.same_kernels) {
       if (singles_.empty() || singles_.back().first + singles_.back().count != first)
         singles_.push_back({first, 0});
       ++singles_.back().count;

@@ -56,6 +56,8 @@ struct MatvecShape {
 /// and multiplied in f32. Where the device has cooperative matrices, tiles of weights other than
 /// F32 use them unless activations are to stay f32: the input, rounded as asked for, and the
 /// weights become f16. Weights beyond 65504, which f16 does not have, then give infinities.
+/// With `same_kernels` any number of rows goes through tiles, cut alike: then a row of the result
+/// does not depend on the others.
 class Products {
  public:
   /// Rows that still go through the matrix-vector shaders.
@@ -64,7 +66,7 @@ class Products {
   /// `rows` and `columns` are the most that an input has, `columns` with what is between rows;
   /// `experts` are those of a layer, 0 without.
   Products(Device& device, Activations activations, std::uint64_t rows, std::uint64_t columns,
-           std::uint64_t tables, std::uint32_t experts = 0);
+           std::uint64_t tables, std::uint32_t experts = 0, bool same_kernels = false);
 
   /// Records all products of `x`, after the rounding that they need. What was recorded before must
   /// have written x (a barrier stands before); a barrier is needed before y is read.
@@ -98,6 +100,9 @@ class Products {
   void multiply_tiles(Recording& recording, const Input& in, const DeviceMatrix& weights,
                       const MatrixPart& part, std::uint64_t y, std::uint32_t y_stride,
                       std::uint32_t tokens, const Grouping* experts);
+  bool takes_tiles(std::uint32_t rows, std::uint32_t most) const {
+    return same_kernels_ || rows > most;
+  }
   std::optional<CooperativeTile> cooperative_tile(std::uint32_t rows, std::uint32_t tokens,
                                                   std::uint32_t matrices) const;
   bool cooperates(TensorType type) const { return cooperates_ && type != TensorType::kF32; }
@@ -106,6 +111,7 @@ class Products {
   Activations activations_;
   std::uint64_t tables_;
   std::uint32_t experts_;
+  bool same_kernels_;
   MatvecShape shape_;
   bool cooperates_;     // the device's fragments fit even the smallest tile
   Buffer q8_, scales_;  // int8 and (scale, scale * sum) of every 16

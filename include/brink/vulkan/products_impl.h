@@ -85,11 +85,13 @@ struct Products::Grouping {
 };
 
 Products::Products(Device& device, Activations activations, std::uint64_t rows,
-                   std::uint64_t columns, std::uint64_t tables, std::uint32_t experts)
+                   std::uint64_t columns, std::uint64_t tables, std::uint32_t experts,
+                   bool same_kernels)
     : device_(device),
       activations_(activations),
       tables_(tables),
       experts_(experts),
+      same_kernels_(same_kernels),
       shape_(MatvecShape::for_device(device.info())),
       cooperates_(device.cooperative() && activations != Activations::kF32 &&
                   cooperative_tile(1, kMatvecRows + 1, 1)) {
@@ -172,6 +174,8 @@ Products::Input Products::prepare(Recording& recording, const Rows& x, std::uint
 
 std::optional<CooperativeTile> Products::cooperative_tile(std::uint32_t rows, std::uint32_t tokens,
                                                           std::uint32_t matrices) const {
+  using namespace products_detail;
+  if (same_kernels_) tokens = kTile;  // whatever the step has
   return choose_cooperative_tile(
       *device_.cooperative(),
       {rows, tokens, matrices, device_.info().subgroup, device_.info().shared_bytes});
@@ -231,7 +235,7 @@ void Products::multiply_tiles(Recording& recording, const Input& in, const Devic
 void Products::multiply(Recording& recording, const Rows& x, std::uint32_t columns,
                         std::span<const DeviceProduct> products) {
   using namespace products_detail;
-  const bool tiles = x.rows > kMatvecRows;
+  const bool tiles = takes_tiles(x.rows, kMatvecRows);
   std::uint32_t made = 0;
   // All forms first: the products then run side by side, without barriers between.
   for (const DeviceProduct& p : products)
@@ -272,7 +276,7 @@ void Products::multiply(Recording& recording, const Rows& x, std::uint32_t colum
   using namespace products_detail;
   const std::uint32_t slots = products.empty() ? 0 : products.front().slots;
   // An expert's weights are worth unpacking for several slots only.
-  const bool tiles = experts_ > 0 && slots > kMatvecRows * experts_;
+  const bool tiles = experts_ > 0 && takes_tiles(slots, kMatvecRows * experts_);
   std::uint32_t made = 0, grouped_by = 0;
   for (const ExpertProduct& p : products)
     prepare(recording, x, columns, p.weights->all.type, tiles, made);
