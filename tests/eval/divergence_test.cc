@@ -100,7 +100,7 @@ TEST_F(DivergenceTest, IsThatOfTheDefinition) {
     ASSERT_TRUE(d.kl_mean.ci);
     EXPECT_LT(d.kl_mean.ci->low, d.kl_mean.value);
     EXPECT_GT(d.kl_mean.ci->high, d.kl_mean.value);
-    EXPECT_GT(d.ln_ratio_standard_error, 0.0);
+    EXPECT_GT(d.ln_ratio_standard_error.value(), 0.0);
     ASSERT_EQ(d.kl_quantiles.size(), 5u);
     for (std::size_t i = 1; i < 5; ++i)
       EXPECT_GE(d.kl_quantiles[i].value, d.kl_quantiles[i - 1].value);

@@ -37,6 +37,11 @@ void expect_bootstrap(const PairedComparison& result, const nlohmann::json& expe
   EXPECT_NEAR(result.p, expected["p"].get<double>(), 1e-15);
 }
 
+nlohmann::json hull(const nlohmann::json& a, const nlohmann::json& b) {
+  return {std::min(a[0].get<double>(), b[0].get<double>()),
+          std::max(a[1].get<double>(), b[1].get<double>())};
+}
+
 TEST(PairedTest, GradedScores) {
   const nlohmann::json* row = nullptr;
   const Items items = reference_items("graded", &row);
@@ -57,6 +62,51 @@ TEST(PairedTest, GradedScoresInClusters) {
   expect_bootstrap(result, (*row)["bootstrap"]);
 }
 
+// Fewer than 10 clusters changed: resamples alone would be too sure.
+TEST(PairedTest, FewGradedScoresChange) {
+  for (const char* name : {"graded_few", "graded_few_clusters"}) {
+    const nlohmann::json* row = nullptr;
+    const PairedComparison result = compare_paired(reference_items(name, &row).scores());
+    const nlohmann::json &bootstrap = (*row)["bootstrap"], &tango = (*row)["tango"];
+    EXPECT_EQ(result.method, PairedMethod::kFewChanges);
+    EXPECT_TRUE(result.graded);
+    EXPECT_NEAR(result.effective_items, (*row)["effective"].get<double>(), 1e-10);
+    EXPECT_EQ(result.p, std::max((*row)["p"].get<double>(), bootstrap["p"].get<double>()));
+    expect_interval(*result.difference.ci, hull(bootstrap["ci"], tango), 1e-9, name);
+    expect_interval(result.difference90, hull(bootstrap["ci90"], (*row)["tango90"]), 1e-9, name);
+    expect_interval(*result.retained->ci, hull(bootstrap["retained_ci"], (*row)["ratio"]), 1e-8,
+                    name);
+    EXPECT_GT(*result.detectable, 0.05);
+  }
+}
+
+// 43 graded items of which each is lost with probability 5.5 %: that must be called safe for a
+// tolerance of 2 points in no more than 2.5 % of cases. By resamples alone it is in about 9 %.
+TEST(PairedTest, RareLossesAreNotCalledSafe) {
+  std::mt19937_64 random(5);
+  std::vector<double> base(43, 1.0), other;
+  base[0] = 0.5;
+  int safe = 0, safe_by_bootstrap = 0;
+  for (int round = 0; round < 400; ++round) {
+    other = base;
+    std::vector<double> rows;
+    for (std::size_t i = 0; i < base.size(); ++i) {
+      if (random() % 1000 < 55) other[i] = 0;
+      rows.insert(rows.end(), {other[i] - base[i], 1.0});
+    }
+    const BootstrapOptions options{.resamples = 1000};
+    safe += compare_paired({base, other}, options).difference.ci->low > -0.02;
+    safe_by_bootstrap +=
+        bootstrap(
+            rows, 2, [](std::span<const double> sums) { return std::vector{sums[0] / sums[1]}; },
+            options)[0]
+            .ci->low > -0.02;
+  }
+  std::printf("called safe: %d of 400, by the bootstrap alone %d\n", safe, safe_by_bootstrap);
+  EXPECT_LE(safe, 10);
+  EXPECT_GE(safe_by_bootstrap, 20);
+}
+
 TEST(PairedTest, RightAndWrongInClusters) {
   for (const char* name : {"right_wrong_clusters", "uneven_clusters"}) {
     const nlohmann::json* row = nullptr;
@@ -65,10 +115,6 @@ TEST(PairedTest, RightAndWrongInClusters) {
     EXPECT_FALSE(result.graded);
     EXPECT_NEAR(result.effective_items, (*row)["effective"].get<double>(), 1e-10);
     EXPECT_NEAR(result.p, (*row)["p"].get<double>(), 1e-13);
-    const auto hull = [](const nlohmann::json& a, const nlohmann::json& b) {
-      return nlohmann::json{std::min(a[0].get<double>(), b[0].get<double>()),
-                            std::max(a[1].get<double>(), b[1].get<double>())};
-    };
     const nlohmann::json& bootstrap = (*row)["bootstrap"];
     const Items items = reference_items(name, &row);
     const nlohmann::json& mean = (*row)["mean"];

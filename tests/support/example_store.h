@@ -66,10 +66,13 @@ inline void fill_example_store(tools::Store& store, const ExampleOptions& option
                                                  quant.bits, setting.activations, setting.kv);
         config.data = std::string("models/tasks/") + task.name + ".jsonl";
         config.data_hash = std::string("hash of ") + task.name;
-        config.options = R"({"grader":"exact","max_tokens":64})";
+        config.options = task.graded ? R"({"grader":"json","max_tokens":64})"
+                                     : R"({"grader":"exact","max_tokens":64})";
         const std::int64_t run = store.open(config);
-        std::mt19937_64 difficulty(1), change(static_cast<std::uint64_t>(quant.bits * 1000) +
-                                              task.name[0] + setting.activations[0]);
+        const auto letter = [](char c) { return static_cast<std::uint64_t>(c); };
+        std::mt19937_64 difficulty(1),
+            change(static_cast<std::uint64_t>(quant.bits * 1000) + letter(task.name[0]) +
+                   letter(setting.activations[0]));
         std::normal_distribution<double> of_item, of_change;  // they keep numbers back
         const double noise = std::hypot(quant.noise, setting.noise) * task.fragility;
         double shared = 0;

@@ -53,9 +53,9 @@ TEST_F(QevalReportTest, FiguresAreThoseOfTheStatistics) {
   const Analysis analysis = analysis_of(file);
   const tools::Results& results = analysis.results;
   ASSERT_EQ(results.settings.size(), 14u);
-  ASSERT_EQ(results.tasks.size(), 4u);
-  EXPECT_EQ(analysis.scores.size(), 4u * 14);
-  EXPECT_EQ(analysis.comparisons.size(), 4u * 13);  // all but the baseline
+  ASSERT_EQ(results.tasks.size(), 5u);  // of extraction also the score
+  EXPECT_EQ(analysis.scores.size(), 5u * 14);
+  EXPECT_EQ(analysis.comparisons.size(), 5u * 13);  // all but the baseline
   EXPECT_EQ(analysis.contrasts.size(), 13u * 6);    // pairs of four tasks
 
   // From the items of the store, without the loader's structures.
@@ -74,8 +74,9 @@ TEST_F(QevalReportTest, FiguresAreThoseOfTheStatistics) {
     std::vector<double> before, after;
     std::vector<std::uint64_t> clusters;
     for (std::size_t i = 0; i < base.size(); ++i) {
-      before.push_back(base[i].score);
-      after.push_back(other[i].score);
+      const bool graded = task.name == "extraction (score)";
+      before.push_back(graded ? base[i].score : base[i].correct);
+      after.push_back(graded ? other[i].score : other[i].correct);
       clusters.push_back(task.name == "facts" ? i / 4 : i);
     }
     const PairedComparison expected = compare_paired({before, after, clusters});
@@ -89,7 +90,7 @@ TEST_F(QevalReportTest, FiguresAreThoseOfTheStatistics) {
     const tools::TaskScore& score = *analysis.score(c.setting, c.task);
     EXPECT_NEAR(score.accuracy.value, expected.other, 1e-12);
     EXPECT_EQ(score.clusters, task.name == "facts" ? 15u : 60u);
-    EXPECT_EQ(score.invented.has_value(), task.name == "extraction");
+    EXPECT_EQ(score.invented.has_value(), task.name.starts_with("extraction"));
     p.push_back(c.paired.p);
   }
   const std::vector<double> corrected = holm(p);
@@ -232,7 +233,7 @@ TEST_F(QevalReportTest, PageHoldsTheFigures) {
                   100 * score.accuracy.ci->high);
     EXPECT_NE(page.find(title), std::string::npos) << title;
   }
-  EXPECT_EQ(count(page, "role=\"img\""), 4u + 1 + 2);  // tasks, KL, quality twice
+  EXPECT_EQ(count(page, "role=\"img\""), 5u + 1 + 2);  // tasks, KL, quality twice
   EXPECT_EQ(count(page, "<caption>"), count(page, "<table>"));
   for (const char* forbidden : {"<script", "http://www.w3.org/1999/xlink", "src=", "url("})
     EXPECT_EQ(page.find(forbidden), std::string::npos) << forbidden;
@@ -287,8 +288,9 @@ TEST_F(QevalReportTest, Command) {
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_TRUE(read_file(page).starts_with("<!DOCTYPE html>"));
   const Json rows = Json::parse(result.out);
-  ASSERT_EQ(rows.size(), 4u * 14 + 13);
+  ASSERT_EQ(rows.size(), 5u * 14 + 13);
   std::set<std::string> verdicts;
+  std::size_t contrasts = 0;
   for (const Json& row : rows) {
     for (const char* key : {"weights", "activations", "kv"}) EXPECT_TRUE(row[key].is_string());
     if (row.contains("difference")) {
@@ -300,9 +302,21 @@ TEST_F(QevalReportTest, Command) {
       const double low = row["difference90.ci"][0], high = row["difference90.ci"][1];
       EXPECT_EQ(row["equivalent"], low > -0.06 && high < 0.06);
       verdicts.insert(row["verdict"]);
+      // How much further than on another task, seen from both.
+      if (row["task"] == "facts")
+        for (const Json& other : rows)
+          if (other.contains("versus.facts") && other["task"] == "code" &&
+              other["weights"] == row["weights"] && other["activations"] == row["activations"]) {
+            EXPECT_EQ(row["versus.code"].get<double>(), -other["versus.facts"].get<double>());
+            EXPECT_EQ(row["versus.code.ci"][0].get<double>(),
+                      -other["versus.facts.ci"][1].get<double>());
+            EXPECT_GE(row["versus.code.p.holm"], row["versus.code.p"]);
+            ++contrasts;
+          }
     }
   }
   EXPECT_TRUE(verdicts.contains("unsafe"));
+  EXPECT_EQ(contrasts, 13u);
   const std::string csv = read_file(path("rows.csv"));
   EXPECT_EQ(count(csv, "\r\n"), rows.size() + 1);
   const std::string header = csv.substr(0, csv.find("\r\n"));
@@ -312,6 +326,169 @@ TEST_F(QevalReportTest, Command) {
 
   const ToolResult table = run("qeval report --store " + store + " -o '" + page + "'");
   EXPECT_NE(table.out.find("cannot tell"), std::string::npos);
+  EXPECT_NE(table.out.find("  baseline"), std::string::npos);
+}
+
+// Runs as they are in real stores: unfinished, tried on a few items first, of files of one name.
+class ReportOfRunsTest : public QevalReportTest {
+ protected:
+  struct Run {
+    std::string task = "t", weights = "F16", hash = "h";
+    double bits = 16;
+    int items = 200, lost = 0;  // the first ones
+    std::string options = R"({"grader":"exact","items":200,"prompts":"a"})";
+    std::string file = "m.gguf";
+  };
+  void add(const Run& made) {
+    Store store(file());
+    tools::RunConfig config = example_config("tasks", "m", made.weights, made.bits, "f32", "f32");
+    config.model = made.file;
+    config.model_hash = made.hash;
+    config.data = made.task + ".jsonl";
+    config.data_hash = "hash of " + made.task;
+    config.options = made.options;
+    const std::int64_t run = store.open(config);
+    std::vector<tools::Item> items;
+    for (int i = 0; i < made.items; ++i) {
+      tools::Item item;
+      item.index = i;
+      item.id = std::to_string(i);
+      item.correct = i >= made.lost;
+      item.score = item.correct;
+      items.push_back(item);
+    }
+    store.add(run, items);
+    store.finish(run, "{}");
+  }
+  std::string file() const { return path("results.sqlite"); }
+};
+
+TEST_F(ReportOfRunsTest, NothingIsSafeWithATaskMissing) {
+  add({.task = "facts"});
+  add({.task = "code"});
+  add({.task = "facts", .weights = "Q2_K", .hash = "q", .bits = 2.5});
+  const tools::AnalysisOptions tolerance{.baseline = {}, .tolerance = 0.05, .equivalence = 0.05};
+  {
+    const Analysis analysis = analysis_of(file(), tolerance);
+    ASSERT_EQ(analysis.ladders.size(), 1u);
+    const tools::Ladder::Rung& rung = analysis.ladders[0].rungs[0];
+    EXPECT_EQ(rung.comparisons[0]->verdict, Verdict::kSafe);
+    EXPECT_EQ(rung.verdict, Verdict::kCannotTell);
+    EXPECT_FALSE(rung.equivalent);
+    EXPECT_FALSE(analysis.ladders[0].lowest_safe);
+    ASSERT_EQ(rung.missing.size(), 1u);
+    EXPECT_EQ(analysis.results.tasks[rung.missing[0]].name, "code");
+    EXPECT_NE(report_page(analysis, "").find("code not measured"), std::string::npos);
+    EXPECT_EQ(report_rows(analysis)[1]["missing"], Json::array({"code"}));
+  }
+  const ToolResult table = run("qeval report --store '" + file() + "' -o '" + path("x.html") + "'");
+  EXPECT_NE(table.out.find("code not measured"), std::string::npos) << table.out;
+  add({.task = "code", .weights = "Q2_K", .hash = "q", .bits = 2.5});
+  EXPECT_EQ(analysis_of(file(), tolerance).ladders[0].rungs[0].verdict, Verdict::kSafe);
+}
+
+// Tried on ten items first: the run of all items counts, and no item counts twice.
+TEST_F(ReportOfRunsTest, TheRunOfMostItemsCounts) {
+  const auto pilot = [](Run run) {
+    run.items = 10;
+    run.options = R"({"grader":"exact","items":10,"subset":"first","prompts":"b","context":64})";
+    return run;
+  };
+  const Run base{}, quant{.weights = "Q4_0", .hash = "q", .bits = 4.5, .lost = 4};
+  add(base);
+  add(quant);
+  const PairedComparison alone = analysis_of(file()).comparisons[0].paired;
+  add(pilot(base));
+  add(pilot(quant));
+  add(pilot({.weights = "Q2_K", .hash = "q2", .bits = 2.5, .lost = 9}));
+  const Analysis analysis = analysis_of(file());
+  ASSERT_EQ(analysis.results.tasks.size(), 1u);
+  EXPECT_EQ(analysis.results.tasks[0].name, "t");
+  ASSERT_EQ(analysis.comparisons.size(), 2u);
+  EXPECT_EQ(analysis.comparisons[0].paired.items, 200u);
+  EXPECT_EQ(analysis.comparisons[0].paired.difference.ci->low, alone.difference.ci->low);
+  EXPECT_EQ(analysis.comparisons[1].paired.items, 10u);  // of 200 and 10
+  EXPECT_EQ(analysis.comparisons[1].paired.lost, 9u);
+}
+
+TEST_F(ReportOfRunsTest, TasksAreToldApartByWhatDiffers) {
+  add({});
+  add({.options = R"({"grader":"exact","shots":5,"template":"a text that is too long to show"})"});
+  const Analysis analysis = analysis_of(file());
+  ASSERT_EQ(analysis.results.tasks.size(), 2u);
+  EXPECT_EQ(analysis.results.tasks[0].name, "t (shots none)");
+  EXPECT_EQ(analysis.results.tasks[1].name, "t (shots 5)");
+}
+
+// A fine-tune often keeps its model's name. What was begun first is the baseline, and rows differ.
+TEST_F(ReportOfRunsTest, FilesOfOneNameAndTypeAreToldApart) {
+  add({.hash = "zz", .file = "base.gguf"});
+  add({.hash = "aa", .lost = 30, .file = "tuned.gguf"});
+  add({.weights = "Q4_0", .hash = "q", .bits = 4.5, .lost = 1, .file = "base-q4.gguf"});
+  const Analysis analysis = analysis_of(file());
+  ASSERT_EQ(analysis.comparisons.size(), 2u);
+  for (const tools::Comparison& c : analysis.comparisons)
+    EXPECT_EQ(analysis.results.settings[c.baseline].label(), "F16 (base), f32, f32");
+  EXPECT_EQ(analysis.results.settings[2].weights, "Q4_0");
+  const std::string command = "qeval report --store '" + file() + "' --json ";
+  EXPECT_NE(run(command).err.find("F16 (base) and F16 (tuned)"), std::string::npos);
+  const ToolResult named = run(command + "--baseline 'F16 (tuned)'");
+  EXPECT_EQ(named.err, "");
+  EXPECT_EQ(Json::parse(named.out)[0]["baseline"], "F16 (tuned), f32, f32") << named.out;
+}
+
+// Right or wrong decides, by Tango and McNemar; the grade stands beside it.
+TEST_F(ReportOfRunsTest, AccuracyAndScoreAreBothCompared) {
+  for (const char* weights : {"F16", "Q4_0"}) {
+    Store store(file());
+    tools::RunConfig config =
+        example_config("tasks", "m", weights, *weights == 'F' ? 16 : 4.5, "f32", "f32");
+    config.data = "t.jsonl";
+    config.options = R"({"grader":"json"})";
+    const std::int64_t run = store.open(config);
+    for (int i = 0; i < 50; ++i)
+      store.add(run, tools::Item{.index = i,
+                                 .id = std::to_string(i),
+                                 .score = *weights == 'Q' && i < 12 ? 0.75 : 1,
+                                 .correct = *weights == 'F' || i >= 12});
+    store.finish(run, "{}");
+  }
+  const Analysis analysis = analysis_of(file());
+  ASSERT_EQ(analysis.comparisons.size(), 2u);
+  EXPECT_EQ(analysis.comparisons[0].paired.method, PairedMethod::kTango);
+  EXPECT_DOUBLE_EQ(analysis.comparisons[0].paired.difference.value, -0.24);
+  EXPECT_EQ(analysis.comparisons[1].paired.method, PairedMethod::kBootstrap);
+  EXPECT_DOUBLE_EQ(analysis.comparisons[1].paired.difference.value, -0.06);
+  EXPECT_DOUBLE_EQ(analysis.overall[1].accuracy->value, 0.76);
+  EXPECT_EQ(analysis.ladders[0].rungs[0].comparisons.size(), 1u);
+  const Json rows = report_rows(analysis);
+  EXPECT_EQ(rows[1]["accuracy"], 0.76);
+  EXPECT_EQ(rows[3]["task"], "t (score)");
+  EXPECT_NEAR(rows[3]["score"].get<double>(), 0.94, 1e-12);
+  EXPECT_FALSE(rows[3].contains("accuracy"));
+}
+
+// Weights down, activations and KV cache across; none of one column.
+TEST_F(QevalReportTest, DialShowsWeightsAndActivations) {
+  const Analysis analysis = analysis_of(example());
+  const std::string page = report_page(analysis, "");
+  const std::size_t begin = page.find("<section id=\"dial\">");
+  ASSERT_NE(begin, std::string::npos);
+  const std::string dial = page.substr(begin, page.find("</section>", begin) - begin);
+  EXPECT_EQ(count(dial, "<table>"), 1u + 5 + 1);  // mean, tasks, KL
+  EXPECT_EQ(count(dial, ">f32, KV f32</th>"), 7u);
+  EXPECT_EQ(count(dial, ">q8, KV f16</th>"), 7u);
+  for (const tools::TaskScore& score : analysis.scores)
+    EXPECT_NE(dial.find("<td class=\"n\">" + tools::percent(score.accuracy.value)),
+              std::string::npos);
+  const std::string one = path("one.sqlite");
+  {
+    Store store(one);
+    const std::int64_t run = store.open(example_config("tasks", "m", "F16", 16, "f32", "f32"));
+    store.add(run, tools::Item{.id = "0", .score = 1});
+    store.finish(run, "{}");
+  }
+  EXPECT_EQ(report_page(analysis_of(one), "").find("id=\"dial\""), std::string::npos);
 }
 
 TEST_F(QevalReportTest, WrongUse) {

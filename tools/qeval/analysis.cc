@@ -23,38 +23,38 @@ struct Scores {
   ClusterNumbers numbers_;
 };
 
-Scores scores_of(const TaskRun& run) {
+Scores scores_of(const TaskRun& run, Measure measure) {
   Scores scores;
-  for (const Item& item : run.items) {
-    scores.other.push_back(item.score);
+  for (const Item& item : *run.items) {
+    scores.other.push_back(value_of(item, measure));
     scores.add_cluster(item.cluster);
   }
   return scores;
 }
 
 // By index and id; both runs are in the order of indices.
-Scores pair(const TaskRun& base, const TaskRun& other) {
+Scores pair(const TaskRun& base, const TaskRun& other, Measure measure) {
   Scores scores;
-  auto b = base.items.begin();
-  for (const Item& item : other.items) {
-    while (b != base.items.end() && b->index < item.index) ++b;
-    if (b == base.items.end()) break;
+  auto b = base.items->begin();
+  for (const Item& item : *other.items) {
+    while (b != base.items->end() && b->index < item.index) ++b;
+    if (b == base.items->end()) break;
     if (b->index != item.index || b->id != item.id) continue;
-    scores.base.push_back(b->score);
-    scores.other.push_back(item.score);
+    scores.base.push_back(value_of(*b, measure));
+    scores.other.push_back(value_of(item, measure));
     scores.add_cluster(item.cluster);
   }
   return scores;
 }
 
-TaskScore score_of(const TaskRun& run) {
-  const Scores scores = scores_of(run);
-  TaskScore result{.setting = run.setting, .task = run.task, .items = run.items.size()};
+TaskScore score_of(const TaskRun& run, Measure measure) {
+  const Scores scores = scores_of(run, measure);
+  TaskScore result{.setting = run.setting, .task = run.task, .items = run.items->size()};
   result.accuracy = mean_score(scores.other, scores.clusters);
   result.clusters = scores.cluster_count();
   const double n = static_cast<double>(result.items);
   double known = 0, invented = 0, with_log = 0, log = 0;
-  for (const Item& item : run.items) {
+  for (const Item& item : *run.items) {
     result.truncated += item.truncated / n;
     result.unparsed += !item.parsed / n;
     if (item.invented) {
@@ -71,23 +71,22 @@ TaskScore score_of(const TaskRun& run) {
   return result;
 }
 
-// The weights that the settings of a model are compared with.
-std::string baseline_weights(const Results& results, const std::string& model,
-                             const std::string& wanted) {
-  if (!wanted.empty()) return wanted;
+// The file that the settings of a model are compared with: its hash, or "".
+std::string baseline_file(const Results& results, const std::string& model,
+                          const std::string& wanted) {
   for (const Setting& setting : results.settings)  // most bits first
-    if (setting.model_name == model) return setting.weights;
+    if (setting.model_name == model &&
+        (wanted.empty() || setting.weights == wanted || setting.type == wanted))
+      return setting.model_hash;
   return "";
 }
 
-// Of a model's settings with the baseline's weights that have the task, the most exact one.
-const TaskRun* baseline_of(const Results& results, const TaskRun& run, const std::string& weights) {
-  const std::string& model = results.settings[run.setting].model_name;
+// Of the settings with the baseline's weights that have the task, the most exact one.
+const TaskRun* baseline_of(const Results& results, const TaskRun& run, const std::string& file) {
   const TaskRun* best = nullptr;
   for (const TaskRun& candidate : results.task_runs) {
     const Setting& setting = results.settings[candidate.setting];
-    if (candidate.task != run.task || setting.model_name != model || setting.weights != weights)
-      continue;
+    if (candidate.task != run.task || setting.model_hash != file) continue;
     if (!best || candidate.setting < best->setting) best = &candidate;  // settings are sorted
   }
   return best;
@@ -98,9 +97,9 @@ void compare_all(Analysis& analysis) {
   for (const TaskRun& run : results.task_runs) {
     const std::string& model = results.settings[run.setting].model_name;
     const TaskRun* base =
-        baseline_of(results, run, baseline_weights(results, model, analysis.options.baseline));
+        baseline_of(results, run, baseline_file(results, model, analysis.options.baseline));
     if (!base || base == &run) continue;
-    const Scores scores = pair(*base, run);
+    const Scores scores = pair(*base, run, results.tasks[run.task].measure);
     if (scores.base.empty()) continue;
     Comparison comparison{.setting = run.setting, .baseline = base->setting, .task = run.task};
     comparison.paired = compare_paired({scores.base, scores.other, scores.clusters});
@@ -125,9 +124,9 @@ void contrast_all(Analysis& analysis) {
       for (std::size_t b = a + 1; b < all.size(); ++b) {
         if (all[a].setting != setting || all[b].setting != setting) continue;
         // Two gradings of one file are not independent.
-        if (analysis.results.tasks[all[a].task].data_hash ==
-            analysis.results.tasks[all[b].task].data_hash)
-          continue;
+        const Task &first = analysis.results.tasks[all[a].task],
+                   &second = analysis.results.tasks[all[b].task];
+        if (first.data_hash == second.data_hash || !first.primary || !second.primary) continue;
         analysis.contrasts.push_back(
             {setting, all[a].task, all[b].task,
              contrast(all[a].paired.difference, all[b].paired.difference)});
@@ -140,6 +139,18 @@ void contrast_all(Analysis& analysis) {
   for (std::size_t i = 0; i < p.size(); ++i) analysis.contrasts[i].corrected_p = corrected[i];
 }
 
+// Tasks that decide about a model: those that any setting of it was asked.
+std::vector<std::size_t> deciding_tasks(const Analysis& analysis, const std::string& model) {
+  std::vector<std::size_t> tasks;
+  for (std::size_t task = 0; task < analysis.results.tasks.size(); ++task)
+    if (analysis.results.tasks[task].primary &&
+        std::ranges::any_of(analysis.scores, [&](const TaskScore& score) {
+          return score.task == task && analysis.results.settings[score.setting].model_name == model;
+        }))
+      tasks.push_back(task);
+  return tasks;
+}
+
 void climb_down(Analysis& analysis) {
   const Results& results = analysis.results;
   using Family = std::tuple<std::string, std::string, std::string, std::string>;
@@ -149,13 +160,21 @@ void climb_down(Analysis& analysis) {
     Ladder::Rung rung{.setting = i};
     std::vector<Verdict> verdicts;
     for (const Comparison& comparison : analysis.comparisons) {
-      if (comparison.setting != i) continue;
+      if (comparison.setting != i || !results.tasks[comparison.task].primary) continue;
       rung.comparisons.push_back(&comparison);
       verdicts.push_back(comparison.verdict);
     }
     if (verdicts.empty()) continue;
+    // What was not measured can be anything.
+    for (const std::size_t task : deciding_tasks(analysis, s.model_name))
+      if (std::ranges::none_of(rung.comparisons,
+                               [&](const Comparison* c) { return c->task == task; })) {
+        rung.missing.push_back(task);
+        verdicts.push_back(Verdict::kCannotTell);
+      }
     rung.alone = over_tasks(verdicts);
-    rung.equivalent = std::ranges::all_of(rung.comparisons, &Comparison::equivalent);
+    rung.equivalent =
+        rung.missing.empty() && std::ranges::all_of(rung.comparisons, &Comparison::equivalent);
     const Family family{s.model_name, s.activations, s.kv_type, s.backend};
     const auto at = std::ranges::find(families, family);
     const auto place = static_cast<std::size_t>(at - families.begin());
@@ -180,13 +199,10 @@ void sum_up(Analysis& analysis) {
     Overall overall{.setting = i};
     std::vector<Estimate> accuracies;
     bool all = true;
-    for (std::size_t task = 0; task < results.tasks.size(); ++task) {
+    for (const std::size_t task : deciding_tasks(analysis, results.settings[i].model_name)) {
       const TaskScore* score = analysis.score(i, task);
       if (score) accuracies.push_back(score->accuracy);
-      all &= score || !std::ranges::any_of(analysis.scores, [&](const TaskScore& other) {
-               return other.task == task &&
-                      results.settings[other.setting].model_name == results.settings[i].model_name;
-             });
+      all &= score != nullptr;
     }
     if (all && !accuracies.empty()) overall.accuracy = mean_of(accuracies);
     for (const SettingSpeed& speed : results.speeds)
@@ -205,14 +221,15 @@ const TaskScore* Analysis::score(std::size_t setting, std::size_t task) const {
 
 Analysis analyse(Results results, const AnalysisOptions& options) {
   if (!options.baseline.empty() && std::ranges::none_of(results.settings, [&](const Setting& s) {
-        return s.weights == options.baseline;
+        return s.weights == options.baseline || s.type == options.baseline;
       }))
     throw Error("no finished run has the weights '" + options.baseline + "' of the baseline");
   Analysis analysis;
   analysis.options = options;
   analysis.results = std::move(results);
   for (const TaskRun& run : analysis.results.task_runs)
-    if (!run.items.empty()) analysis.scores.push_back(score_of(run));
+    if (!run.items->empty())
+      analysis.scores.push_back(score_of(run, analysis.results.tasks[run.task].measure));
   std::ranges::stable_sort(analysis.scores, {},
                            [](const TaskScore& s) { return std::pair(s.task, s.setting); });
   compare_all(analysis);

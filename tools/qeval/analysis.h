@@ -14,7 +14,7 @@
 namespace brink::tools {
 
 struct AnalysisOptions {
-  std::string baseline;       ///< weights; empty: those of the most bits
+  std::string baseline;       ///< weights or type; empty: those of the most bits
   double tolerance = 0.02;    ///< as a share
   double equivalence = 0.02;  ///< margin, as a share
 };
@@ -24,7 +24,7 @@ struct TaskScore {
   std::size_t setting = 0, task = 0;
   std::size_t items = 0;
   std::size_t clusters = 0;
-  Estimate accuracy = {};  ///< mean score
+  Estimate accuracy = {};  ///< mean of the task's measure
   double truncated = 0, unparsed = 0;
   std::optional<double> invented = {};         ///< share, of the items where it can be told
   std::optional<double> log_probability = {};  ///< mean, of the right answer, nats
@@ -57,6 +57,7 @@ struct Ladder {
     /// that none needs a correction.
     bool equivalent = false;
     std::vector<const Comparison*> comparisons = {};
+    std::vector<std::size_t> missing = {};  ///< tasks of its model that it was not asked
   };
   std::vector<Rung> rungs;
   std::optional<std::size_t> lowest_safe;  ///< of rungs
@@ -66,7 +67,7 @@ struct Ladder {
 struct Overall {
   std::size_t setting = 0;
   std::optional<Estimate> accuracy =
-      {};                        ///< mean over all tasks of its model; only if it has them all
+      {};  ///< mean over the deciding tasks of its model; only if it has them all
   const Speed* speed = nullptr;  ///< the latest
 };
 

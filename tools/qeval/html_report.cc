@@ -1,8 +1,10 @@
 // qeval report.
 #include <charconv>
 #include <cstdio>
+#include <set>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "brink/core/error.h"
 #include "tools/qeval/analysis.h"
@@ -43,28 +45,66 @@ std::string command_of(const ReportOptions& options) {
   return command + " -o " + shell_word(options.page);
 }
 
+std::string tasks_of(const Analysis& analysis, const Ladder::Rung& rung) {
+  std::string text;
+  for (const Comparison* c : rung.comparisons)
+    text += (text.empty() ? "" : "; ") + analysis.results.tasks[c->task].name + " " +
+            std::string(name_of(c->verdict));
+  for (const std::size_t task : rung.missing)
+    text += "; " + analysis.results.tasks[task].name + " not measured";
+  return text;
+}
+
 std::string verdict_table(const Analysis& analysis) {
   Table table({"model", "weights", "activations", "kv", ">bits", ">size", ">mean accuracy % [95 %]",
                "verdict", "equivalent", "by task"});
   const Results& results = analysis.results;
-  for (const Ladder& ladder : analysis.ladders) {
+  std::vector<bool> shown(results.settings.size(), false);
+  const auto add = [&](std::size_t setting, const std::string& verdict, const std::string& equal,
+                       const std::string& tasks) {
+    shown[setting] = true;
+    const Setting& s = results.settings[setting];
+    const auto& accuracy = analysis.overall[setting].accuracy;
+    table.add({printable(s.model_name, 24), printable(s.weights, 40), s.activations, s.kv_type,
+               fixed(s.bits_per_weight, 2), human_bytes(s.file_bytes),
+               accuracy ? percent(*accuracy) : "n/a", verdict, equal, printable(tasks, 200)});
+  };
+  for (const Comparison& c : analysis.comparisons)
+    if (!shown[c.baseline]) add(c.baseline, "baseline", "", "");
+  for (const Ladder& ladder : analysis.ladders)
     for (std::size_t i = 0; i < ladder.rungs.size(); ++i) {
       const Ladder::Rung& rung = ladder.rungs[i];
-      const Setting& s = results.settings[rung.setting];
-      std::string tasks;
-      for (const Comparison* c : rung.comparisons)
-        tasks += (tasks.empty() ? "" : "; ") + results.tasks[c->task].name + " " +
-                 std::string(name_of(c->verdict));
-      const auto& accuracy = analysis.overall[rung.setting].accuracy;
-      table.add({printable(s.model_name, 24), printable(s.weights, 24), s.activations, s.kv_type,
-                 fixed(s.bits_per_weight, 2), human_bytes(s.file_bytes),
-                 accuracy ? percent(*accuracy) : "n/a",
-                 std::string(name_of(rung.verdict)) +
-                     (ladder.lowest_safe == i ? ", the lowest safe" : ""),
-                 rung.equivalent ? "yes" : "not shown", printable(tasks, 200)});
+      if (shown[rung.setting]) continue;  // the baseline of other tasks
+      add(rung.setting,
+          std::string(name_of(rung.verdict)) + (ladder.lowest_safe == i ? ", the lowest safe" : ""),
+          rung.equivalent ? "yes" : "not shown", tasks_of(analysis, rung));
     }
-  }
+  for (const TaskScore& score : analysis.scores)
+    if (!shown[score.setting]) add(score.setting, "not compared", "", "no baseline has its tasks");
   return table.text();
+}
+
+// Says which file is the baseline where that is not plain, and what there is not.
+void explain(const Analysis& analysis, const ReportOptions& options) {
+  const Results& results = analysis.results;
+  std::set<std::string> told;
+  for (const Setting& first : results.settings) {
+    if (!options.baseline.empty() || !told.insert(first.model_name).second) continue;
+    for (const Setting& s : results.settings)
+      if (s.model_name == first.model_name && s.model_hash != first.model_hash &&
+          s.bits_per_weight == first.bits_per_weight &&
+          told.insert(s.model_name + '\n' + s.weights).second)
+        std::fprintf(stderr,
+                     "qeval: %s: %s and %s have as many bits: the first, begun before, is the "
+                     "baseline (--baseline names another)\n",
+                     printable(first.model_name, 40).c_str(), printable(first.weights, 60).c_str(),
+                     printable(s.weights, 60).c_str());
+  }
+  if (results.settings.empty())
+    std::fprintf(stderr, "qeval: %s has no finished run\n", options.store.c_str());
+  else if (results.tasks.empty())
+    std::fprintf(stderr, "qeval: %s has no answers to tasks: nothing to give verdicts about\n",
+                 options.store.c_str());
 }
 
 }  // namespace
@@ -85,6 +125,7 @@ int report(const ReportOptions& options) {
     if (!error.place().file.empty()) throw;
     throw Error(error.what(), {.file = options.store});
   }
+  explain(analysis, options);
   if (!options.page.empty()) write(options.page, report_page(analysis, command_of(options)));
   if (!options.csv.empty() || options.json) {
     const Json rows = report_rows(analysis);

@@ -74,9 +74,9 @@ std::string shortened(std::string_view text, std::size_t characters) {
   return at == text.size() ? std::string(text) : std::string(text.substr(0, at)) + "…";
 }
 
-HtmlTable::HtmlTable(std::string caption_html, std::initializer_list<std::string_view> headers)
+HtmlTable::HtmlTable(std::string caption_html, const std::vector<std::string>& headers)
     : caption_(std::move(caption_html)) {
-  for (const std::string_view header : headers) {
+  for (const std::string& header : headers) {
     number_.push_back(header.starts_with('>'));
     headers_.emplace_back(header.substr(number_.back() ? 1 : 0));
   }

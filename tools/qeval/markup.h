@@ -4,7 +4,6 @@
 #define BRINK_TOOLS_QEVAL_MARKUP_H_
 
 #include <cstddef>
-#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,7 +21,7 @@ std::string shortened(std::string_view text, std::size_t characters);
 /// header begins with '>' are numbers; the first column's cells are the headers of their rows.
 class HtmlTable {
  public:
-  HtmlTable(std::string caption_html, std::initializer_list<std::string_view> headers);
+  HtmlTable(std::string caption_html, const std::vector<std::string>& headers);
 
   /// As many cells as there are headers.
   void add(std::vector<std::string> cells_html, std::string_view css_class = {});

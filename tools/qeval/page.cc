@@ -201,6 +201,16 @@ std::string reproduction(const Analysis& analysis, const std::string& command) {
 
 }  // namespace
 
+std::string signed_percent(const Estimate& estimate) {
+  const auto with_sign = [](double share) {
+    std::string text = percent(share);
+    if (text == "-0.0") text = "0.0";
+    return share > 0 && text != "0.0" ? "+" + text : text;
+  };
+  return with_sign(estimate.value) + " [" + with_sign(estimate.ci->low) + ", " +
+         with_sign(estimate.ci->high) + "]";
+}
+
 std::string p_text(double p) {
   if (p < 1e-300) return "< 1e-300";
   char text[32];
@@ -232,6 +242,7 @@ std::string report_page(const Analysis& analysis, const std::string& command) {
   std::size_t unfinished = 0;
   for (const StoredRun& run : results.runs) unfinished += !run.finished;
 
+  const std::string dial = dial_section(analysis);
   std::string page =
       "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n"
       "<meta charset=\"utf-8\"/>\n"
@@ -249,12 +260,14 @@ std::string report_page(const Analysis& analysis, const std::string& command) {
   page +=
       "</p>\n<nav aria-label=\"Sections\"><ul><li><a href=\"#verdicts\">Verdicts</a></li>"
       "<li><a href=\"#accuracy\">Accuracy</a></li><li><a href=\"#pairs\">Differences</a></li>"
-      "<li><a href=\"#skills\">Skills</a></li><li><a href=\"#text\">Text</a></li>"
+      "<li><a href=\"#skills\">Skills</a></li>" +
+      std::string(dial.empty() ? "" : "<li><a href=\"#dial\">Dial</a></li>") +
+      "<li><a href=\"#text\">Text</a></li>"
       "<li><a href=\"#speed\">Speed</a></li><li><a href=\"#reading\">How to read this</a></li>"
       "<li><a href=\"#reproduction\">Reproduction</a></li></ul></nav>\n</header>\n"
       "<main id=\"main\">\n" +
       answers(analysis) + verdict_section(analysis) + chart_section(analysis) +
-      comparison_section(analysis) + contrast_section(analysis) + text_section(analysis) +
+      comparison_section(analysis) + contrast_section(analysis) + dial + text_section(analysis) +
       speed_section(analysis) + kReading + reproduction(analysis, command) +
       "</main>\n</body>\n</html>\n";
   return page;

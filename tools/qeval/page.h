@@ -20,7 +20,12 @@ std::string chart_section(const Analysis& analysis);
 std::string comparison_section(const Analysis& analysis);
 std::string contrast_section(const Analysis& analysis);
 std::string text_section(const Analysis& analysis);
+/// "" where activations and KV cache are the same everywhere.
+std::string dial_section(const Analysis& analysis);
 std::string speed_section(const Analysis& analysis);
+
+/// "+1.2 [-0.3, 2.5]": a difference of shares in percentage points; one that is none has no sign.
+std::string signed_percent(const Estimate& estimate);
 
 /// "0.0312", "2.1e-05", "< 1e-300".
 std::string p_text(double p);

@@ -110,10 +110,11 @@ std::string chart_section(const Analysis& analysis) {
         .id = "accuracy-" + std::to_string(task + 1),
         .title = results.tasks[task].name,
         .description =
-            "Accuracy in percent against bits per weight (logarithmic), with 95 % intervals. "
+            std::string(results.tasks[task].measure == Measure::kScore ? "Score" : "Accuracy") +
+            " in percent against bits per weight (logarithmic), with 95 % intervals. "
             "The numbers are in the table of differences.",
         .x_title = "bits per weight",
-        .y_title = "accuracy, %",
+        .y_title = results.tasks[task].measure == Measure::kScore ? "score, %" : "accuracy, %",
         .log_x = true,
         .reference = {},
         .series = points.series(true)};

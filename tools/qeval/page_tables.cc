@@ -42,17 +42,6 @@ std::string model_note(const Setting& setting, const SeriesNames& series) {
   return series.several_models ? escaped(setting.model_name) + ": " : "";
 }
 
-// A difference that is none is not "-0.0".
-std::string signed_percent(const Estimate& estimate) {
-  const auto with_sign = [](double share) {
-    std::string text = percent(share);
-    if (text == "-0.0") text = "0.0";
-    return share > 0 && text != "0.0" ? "+" + text : text;
-  };
-  return with_sign(estimate.value) + " [" + with_sign(estimate.ci->low) + ", " +
-         with_sign(estimate.ci->high) + "]";
-}
-
 std::string method_note(const PairedComparison& paired) {
   switch (paired.method) {
     case PairedMethod::kTango:
@@ -64,6 +53,9 @@ std::string method_note(const PairedComparison& paired) {
     case PairedMethod::kClusterTango:
       return "hull of the bootstrap over clusters and Tango's interval of the effective items; "
              "sign-flip test of clusters";
+    case PairedMethod::kFewChanges:
+      return "graded, few changes: hull of the bootstrap and Tango's interval of the effective "
+             "items";
     case PairedMethod::kWorstCase:
       break;
   }
@@ -99,6 +91,8 @@ std::string verdict_section(const Analysis& analysis) {
       for (const Comparison* comparison : rung.comparisons)
         by_task += (by_task.empty() ? "" : "; ") + escaped(results.tasks[comparison->task].name) +
                    " " + html_of(comparison->verdict);
+      for (const std::size_t task : rung.missing)
+        by_task += "; " + escaped(results.tasks[task].name) + " not measured";
       if (rung.alone != rung.verdict)
         by_task += " <span class=\"soft\">(safe by itself, behind one that is not)</span>";
       std::vector<std::string> cells = setting_cells(setting);
@@ -133,9 +127,11 @@ std::string comparison_section(const Analysis& analysis) {
             std::to_string(base_score->items) + " items in " +
             std::to_string(base_score->clusters) + " clusters; baseline " + escaped(base.label()) +
             ". " + notes + ".</small>",
-        {"Weights", "Activations", "KV", ">Bits", ">Accuracy % [95 %]", ">Difference [95 %]",
-         ">Lost", ">Gained", ">p", ">p Holm", ">Detectable", ">Retained % [95 %]", "Verdict",
-         "Equivalent", ">Truncated %", ">Unparsed %", ">Invented %", ">ln p(right)"});
+        {"Weights", "Activations", "KV", ">Bits", ">Items",
+         results.tasks[task].measure == Measure::kScore ? ">Score % [95 %]" : ">Accuracy % [95 %]",
+         ">Difference [95 %]", ">Lost", ">Gained", ">p", ">p Holm", ">Detectable",
+         ">Retained % [95 %]", "Verdict", "Equivalent", ">Truncated %", ">Unparsed %",
+         ">Invented %", ">ln p(right)"});
     const auto share = [](const TaskScore& score) {
       return std::vector<std::string>{
           percent(score.truncated), percent(score.unparsed),
@@ -143,7 +139,8 @@ std::string comparison_section(const Analysis& analysis) {
           score.log_probability ? fixed(*score.log_probability, 3) : "n/a"};
     };
     table.add(setting_cells(base) +
-                  std::vector<std::string>{percent(base_score->accuracy), "baseline", "", "", "",
+                  std::vector<std::string>{std::to_string(base_score->items),
+                                           percent(base_score->accuracy), "baseline", "", "", "",
                                            "", "", "", "", ""} +
                   share(*base_score),
               "base");
@@ -152,7 +149,8 @@ std::string comparison_section(const Analysis& analysis) {
       const PairedComparison& paired = c.paired;
       const TaskScore& score = *analysis.score(c.setting, task);
       table.add(setting_cells(results.settings[c.setting]) +
-                std::vector<std::string>{percent(score.accuracy), signed_percent(paired.difference),
+                std::vector<std::string>{std::to_string(paired.items), percent(score.accuracy),
+                                         signed_percent(paired.difference),
                                          std::to_string(paired.lost), std::to_string(paired.gained),
                                          p_text(paired.p), p_text(c.corrected_p),
                                          paired.detectable ? percent(*paired.detectable) : "none",

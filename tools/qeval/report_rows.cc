@@ -11,9 +11,13 @@ namespace {
 
 Json row_of(const Analysis& analysis, std::size_t place) {
   const Setting& setting = analysis.results.settings[place];
-  Json row = {{"model", setting.model_name},        {"weights", setting.weights},
-              {"activations", setting.activations}, {"kv", setting.kv_type},
-              {"backend", setting.backend},         {"bits_per_weight", setting.bits_per_weight},
+  Json row = {{"model", setting.model_name},
+              {"weights", setting.weights},
+              {"activations", setting.activations},
+              {"kv", setting.kv_type},
+              {"backend", setting.backend},
+              {"model_hash", setting.model_hash},
+              {"bits_per_weight", setting.bits_per_weight},
               {"bytes", setting.file_bytes}};
   if (const Speed* const speed = analysis.overall[place].speed) {
     row["prompt_tokens_per_second"] = speed->prompt_tokens_per_second;
@@ -52,6 +56,24 @@ void fill(Json& row, const Analysis& analysis, const Comparison& c) {
   if (const Ladder::Rung* const rung = rung_of(analysis, c.setting)) {
     row["verdict.all_tasks"] = std::string(name_of(rung->verdict));
     row["equivalent.all_tasks"] = rung->equivalent;
+    if (!rung->missing.empty()) {
+      row["missing"] = Json::array();
+      for (const std::size_t task : rung->missing)
+        row["missing"].push_back(analysis.results.tasks[task].name);
+    }
+  }
+}
+
+// How much further the setting falls on this task than on each other one.
+void fill_contrasts(Json& row, const Analysis& analysis, const TaskScore& score) {
+  for (const TaskContrast& c : analysis.contrasts) {
+    if (c.setting != score.setting || (c.first != score.task && c.second != score.task)) continue;
+    const bool first = c.first == score.task;
+    const Estimate& d = c.contrast.difference;
+    const std::string key = "versus." + analysis.results.tasks[first ? c.second : c.first].name;
+    set(row, key.c_str(), first ? d : Estimate{-d.value, Interval{-d.ci->high, -d.ci->low}});
+    row[key + ".p"] = c.contrast.p;
+    row[key + ".p.holm"] = c.corrected_p;
   }
 }
 
@@ -76,17 +98,20 @@ Json report_rows(const Analysis& analysis) {
   Json rows = Json::array();
   for (const TaskScore& score : analysis.scores) {
     Json row = row_of(analysis, score.setting);
-    row["task"] = results.tasks[score.task].name;
+    const Task& task = results.tasks[score.task];
+    row["task"] = task.name;
+    row["measure"] = name_of(task.measure);
     row["items"] = score.items;
     row["clusters"] = score.clusters;
-    set(row, "accuracy", score.accuracy);
+    set(row, name_of(task.measure), score.accuracy);
     row["truncated"] = score.truncated;
-    row["unparsed"] = score.unparsed;
+    row["unparsable"] = score.unparsed;
     if (score.invented) row["invented"] = *score.invented;
     if (score.log_probability) row["log_probability"] = *score.log_probability;
     for (const Comparison& comparison : analysis.comparisons)
       if (comparison.setting == score.setting && comparison.task == score.task)
         fill(row, analysis, comparison);
+    fill_contrasts(row, analysis, score);
     rows.push_back(std::move(row));
   }
   for (const TextFigures& text : results.texts) {

@@ -10,7 +10,8 @@
 namespace brink::tools {
 
 /// Shares, not percent; the interval of X is under X.ci as [low, high]. The figures of a text stand
-/// in rows of their own, with "text" instead of "task".
+/// in rows of their own, with "text" instead of "task". The figure of a task is under the name of
+/// its measure; "versus.TASK" is the difference of its difference and that of another task.
 Json report_rows(const Analysis& analysis);
 
 /// RFC 4180, with a header line of all keys that any row has; X.ci becomes X.low and X.high.

@@ -4,6 +4,7 @@
 #include <array>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string_view>
 #include <tuple>
 #include <utility>
@@ -44,38 +45,177 @@ Key key_of(const Setting& setting) {
 
 std::vector<Setting> settings_of(const std::vector<StoredRun>& runs) {
   std::vector<Setting> settings;
-  std::map<std::string, std::size_t> models;  // in the order they were begun
+  std::map<std::string, std::size_t> models, files;  // in the order they were begun
+  std::map<std::string, std::string> stems;
   for (const StoredRun& run : runs) {
     if (!run.finished) continue;
     const RunConfig& c = run.config;
     models.try_emplace(c.model_name, models.size());
+    files.try_emplace(c.model_hash, files.size());
+    stems.try_emplace(c.model_hash, std::filesystem::path(c.model).stem().string());
     const auto same = [&](const Setting& s) { return key_of(s) == key_of(c); };
     if (std::ranges::any_of(settings, same)) continue;
     settings.push_back({.model_name = c.model_name,
                         .model_hash = c.model_hash,
                         .weights = c.weights,
+                        .type = c.weights,
                         .activations = activations_of(c),
                         .kv_type = c.kv_type,
                         .backend = c.backend,
                         .bits_per_weight = c.bits_per_weight,
                         .file_bytes = c.file_bytes});
   }
+  // Files that differ in nothing else are told apart by their names or hashes.
+  for (Setting& s : settings) {
+    const auto like = [&](const Setting& other) {
+      return other.model_name == s.model_name && other.type == s.type &&
+             other.model_hash != s.model_hash;
+    };
+    if (std::ranges::none_of(settings, like)) continue;
+    const bool named = std::ranges::none_of(settings, [&](const Setting& other) {
+      return like(other) && stems.at(other.model_hash) == stems.at(s.model_hash);
+    });
+    s.weights += " (" + (named ? stems.at(s.model_hash) : s.model_hash.substr(0, 8)) + ")";
+  }
   std::ranges::stable_sort(settings, {}, [&](const Setting& s) {
-    return std::tuple(models.at(s.model_name), -s.bits_per_weight, s.model_hash, coarseness(s));
+    return std::tuple(models.at(s.model_name), -s.bits_per_weight, files.at(s.model_hash),
+                      coarseness(s));
   });
   return settings;
 }
 
-// Tasks of the same name, told apart by a number.
-void number(std::vector<Task>& tasks) {
-  std::map<std::string, std::vector<Task*>> by_name;
-  for (Task& task : tasks) by_name[task.name].push_back(&task);
-  for (const auto& [name, same] : by_name)
-    if (same.size() > 1)
-      for (std::size_t i = 0; i < same.size(); ++i) same[i]->name += " #" + std::to_string(i + 1);
+// Options that decide which items are asked and not how: runs that differ in nothing else can be
+// paired. The fingerprint of all prompts and the context that they need follow from the items.
+std::string way_of_asking(const RunConfig& config) {
+  Json json = Json::parse(Options(config).rest, nullptr, false);
+  if (!json.is_object()) return config.options;
+  for (const char* key : {"items", "subset", "prompts", "context"}) json.erase(key);
+  return json.dump();
 }
 
+std::vector<Measure> measures_of(const RunConfig& config, const std::vector<Item>& items) {
+  const Json json = Json::parse(config.options, nullptr, false);
+  const std::string grader =
+      json.is_object() && json.contains("grader") && json["grader"].is_string()
+          ? json["grader"].get<std::string>()
+          : "";
+  if (grader == "json") return {Measure::kAccuracy, Measure::kScore};
+  if (grader == "choice") {
+    // Items without it were cut off by the context: they have no choice at all.
+    const bool normalized = std::ranges::any_of(items, [](const Item& item) {
+      return item.details.find("\"normalized\"") != std::string::npos;
+    });
+    if (normalized) return {Measure::kAccuracy, Measure::kNormalized};
+  }
+  if (grader.empty() || grader == "rouge") return {Measure::kScore};
+  return {Measure::kAccuracy};
+}
+
+// Tasks of the same name, told apart by the options that differ, or else by a number.
+void distinguish(std::vector<Task>& tasks) {
+  std::map<std::pair<std::string, Measure>, std::vector<Task*>> by_name;
+  for (Task& task : tasks) by_name[{task.name, task.measure}].push_back(&task);
+  for (const auto& [name, same] : by_name) {
+    if (same.size() == 1) continue;
+    std::vector<Json> options;
+    for (const Task* task : same) options.push_back(Json::parse(task->options, nullptr, false));
+    // What tells most first; no more keys than it takes.
+    std::vector<std::string> keys = {"grader", "chat", "shots", "samples", "max_tokens"};
+    for (const Json& option : options)
+      if (option.is_object())
+        for (const auto& [key, value] : option.items()) keys.push_back(key);
+    std::vector<std::string> suffixes(same.size());
+    const auto are_distinct = [&] {
+      return std::set<std::string>(suffixes.begin(), suffixes.end()).size() == same.size();
+    };
+    std::set<std::string> seen;
+    for (const std::string& key : keys) {
+      if (are_distinct()) break;
+      if (!seen.insert(key).second) continue;
+      const auto value_in = [&](const Json& option) -> std::string {
+        if (!option.is_object() || !option.contains(key)) return "none";
+        const Json& value = option[key];
+        const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+        return text.empty() ? "none" : text;
+      };
+      std::vector<std::string> values;
+      for (const Json& option : options) values.push_back(value_in(option));
+      const auto is_long = [](const std::string& value) { return value.size() > 20; };
+      if (std::ranges::any_of(values, is_long)) continue;  // templates
+      if (std::ranges::count(values, values[0]) == std::ssize(values)) continue;
+      for (std::size_t i = 0; i < same.size(); ++i)
+        suffixes[i] += (suffixes[i].empty() ? "" : ", ") + key + " " + values[i];
+    }
+    const bool readable = are_distinct() && std::ranges::all_of(suffixes, [](const auto& suffix) {
+                            return suffix.size() <= 40;
+                          });
+    for (std::size_t i = 0; i < same.size(); ++i)
+      same[i]->name += readable ? " (" + suffixes[i] + ")" : " #" + std::to_string(i + 1);
+  }
+  for (Task& task : tasks)
+    if (!task.primary) task.name += std::string(" (") + name_of(task.measure) + ")";
+}
+
+// Adds a finished run of a task, or puts it in the place of one of fewer items.
+class TaskRuns {
+ public:
+  explicit TaskRuns(Results& results) : results_(results) {}
+
+  void add(std::size_t setting, const RunConfig& config, std::vector<Item> items) {
+    const std::string asked = way_of_asking(config);
+    const auto measures = measures_of(config, items);
+    const auto shared = std::make_shared<const std::vector<Item>>(std::move(items));
+    for (const Measure measure : measures) {
+      const auto [at, is_new] =
+          tasks_.try_emplace({config.data_hash, asked, measure}, results_.tasks.size());
+      if (is_new)
+        results_.tasks.push_back({.name = std::filesystem::path(config.data).stem().string(),
+                                  .data = config.data,
+                                  .data_hash = config.data_hash,
+                                  .options = asked,
+                                  .measure = measure,
+                                  .primary = measure == measures[0]});
+      const std::size_t task = at->second;
+      const auto before = std::ranges::find_if(results_.task_runs, [&](const TaskRun& run) {
+        return run.setting == setting && run.task == task;
+      });
+      if (before == results_.task_runs.end())
+        results_.task_runs.push_back({setting, task, shared});
+      else if (before->items->size() <= shared->size())
+        before->items = shared;
+    }
+  }
+
+ private:
+  Results& results_;
+  std::map<std::tuple<std::string, std::string, Measure>, std::size_t> tasks_;
+};
+
 }  // namespace
+
+const char* name_of(Measure measure) {
+  switch (measure) {
+    case Measure::kAccuracy:
+      return "accuracy";
+    case Measure::kNormalized:
+      return "accuracy_normalized";
+    case Measure::kScore:
+      break;
+  }
+  return "score";
+}
+
+double value_of(const Item& item, Measure measure) {
+  if (measure == Measure::kScore) return std::clamp(item.score, 0.0, 1.0);
+  const char* const key = measure == Measure::kAccuracy ? "accuracy" : "normalized";
+  const Json details = Json::parse(item.details, nullptr, false);
+  if (details.is_object() && details.contains(key)) {
+    const Json& value = details[key];
+    if (value.is_boolean()) return value.get<bool>() ? 1 : 0;
+    if (value.is_number()) return std::clamp(value.get<double>(), 0.0, 1.0);
+  }
+  return measure == Measure::kAccuracy && item.correct ? 1 : 0;
+}
 
 std::string Setting::label() const {
   std::string text = weights + ", " + activations + ", " + kv_type;
@@ -104,7 +244,7 @@ Results load_results(const Store& store) {
   Results results;
   results.runs = store.runs();
   results.settings = settings_of(results.runs);
-  std::map<std::pair<std::string, std::string>, std::size_t> tasks;
+  TaskRuns task_runs(results);
   for (const StoredRun& run : results.runs) {
     if (!run.finished) continue;
     const RunConfig& c = run.config;
@@ -112,13 +252,7 @@ Results load_results(const Store& store) {
         results.settings, [&](const Setting& s) { return key_of(s) == key_of(c); });
     const auto setting = static_cast<std::size_t>(found - results.settings.begin());
     if (c.kind == "tasks") {
-      const std::string asked = Options(c).rest;
-      const auto [at, is_new] = tasks.try_emplace({c.data_hash, asked}, results.tasks.size());
-      if (is_new) {
-        const std::string name = std::filesystem::path(c.data).stem().string();
-        results.tasks.push_back({name, c.data, c.data_hash, asked});
-      }
-      results.task_runs.push_back({setting, at->second, store.items(run.id)});
+      task_runs.add(setting, c, store.items(run.id));
     } else if (c.kind == "perplexity" || c.kind == "divergence") {
       const Json summary = Json::parse(run.summary, nullptr, false);
       if (!summary.is_object())
@@ -134,7 +268,7 @@ Results load_results(const Store& store) {
     }
     if (const auto speed = store.speed(run.id)) results.speeds.push_back({setting, *speed});
   }
-  number(results.tasks);
+  distinguish(results.tasks);
   return results;
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,7 +18,9 @@ namespace brink::tools {
 /// A model file and how it was run: a point of the dial.
 struct Setting {
   std::string model_name, model_hash;
+  /// Type of the weights, with the file's name where a model has several files of that type.
   std::string weights;
+  std::string type;
   std::string activations;  ///< as on the command line; "int8-tensor 1a2b3c4d": with these scales
   std::string kv_type, backend;
   double bits_per_weight = 0;
@@ -27,15 +30,31 @@ struct Setting {
   std::string label() const;
 };
 
-/// Items that can be paired: of one file, asked for and graded in one way.
+/// What of an answer is compared. Where a grader gives several, the first one decides verdicts and
+/// means, and the others stand beside it as tasks of their own.
+enum class Measure {
+  kAccuracy,    ///< right or wrong; of several samples the share of right ones
+  kNormalized,  ///< right or wrong by the length-normalised choice
+  kScore,       ///< a grade between 0 and 1
+};
+/// Key of --json: "accuracy", "accuracy_normalized", "score".
+const char* name_of(Measure measure);
+/// In [0, 1].
+double value_of(const Item& item, Measure measure);
+
+/// Items that can be paired: of one file, asked for, graded and measured in one way. How many of
+/// them were asked makes no difference: those that two runs have in common are paired.
 struct Task {
-  std::string name;  ///< of the file; with a number behind it where a report has it more than once
+  /// Of the file; where a report has it more than once with what differs behind it.
+  std::string name;
   std::string data, data_hash, options;
+  Measure measure = Measure::kAccuracy;
+  bool primary = true;
 };
 
 struct TaskRun {
   std::size_t setting = 0, task = 0;
-  std::vector<Item> items;
+  std::shared_ptr<const std::vector<Item>> items;  ///< shared by the measures of a run
 };
 
 /// Perplexity of a text, or divergence from a base on it, as finish() was told.
@@ -53,11 +72,11 @@ struct SettingSpeed {
 };
 
 struct Results {
-  /// Models in the order they were begun, of each the most bits first; then from exact to coarse
-  /// activations and KV cache.
+  /// Models in the order they were begun, of each the most bits first, of equal bits the file begun
+  /// first; then from exact to coarse activations and KV cache.
   std::vector<Setting> settings;
   std::vector<Task> tasks;
-  std::vector<TaskRun> task_runs;
+  std::vector<TaskRun> task_runs;  ///< one at most for a setting and a task: that of most items
   std::vector<TextFigures> texts;
   std::vector<SettingSpeed> speeds;
   std::vector<StoredRun> runs;  ///< all of them, unfinished ones too, which are nowhere else

@@ -144,7 +144,8 @@ void fill(Json& row, const Divergence& d) {
   set(row, "perplexity.base", d.base_perplexity);
   if (d.bits_per_byte) set(row, "bits_per_byte", *d.bits_per_byte);
   set(row, "ln_ratio", d.ln_ratio);
-  row["ln_ratio.stderr"] = d.ln_ratio_standard_error;
+  row["ln_ratio.stderr"] =
+      d.ln_ratio_standard_error ? Json(*d.ln_ratio_standard_error) : Json(nullptr);
   set(row, "same_top", d.same_top);
   set(row, "shift.mean", d.shift_mean);
   set(row, "shift.rms", d.shift_rms);

@@ -52,8 +52,8 @@ struct Divergence {
   /// ln(perplexity / base perplexity): the mean over tokens of the difference of -ln p.
   Estimate ln_ratio;
   /// Of ln_ratio, from the differences of paired windows: their standard deviation over the square
-  /// root of their number. 0 with a single window.
-  double ln_ratio_standard_error = 0;
+  /// root of their number. Nothing with a single window.
+  std::optional<double> ln_ratio_standard_error;
 
   /// Share of the tokens for which both models find the same token most probable.
   Estimate same_top;

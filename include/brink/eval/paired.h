@@ -27,6 +27,7 @@ enum class PairedMethod {
   kBootstrap,         ///< graded, independent items: percentiles over resamples of items
   kClusterBootstrap,  ///< graded, clusters: percentiles over resamples of clusters
   kClusterTango,      ///< right/wrong, clusters: the hull of both; see compare_paired()
+  kFewChanges,        ///< graded, fewer than 10 clusters changed: the hull of both
   kWorstCase,         ///< nothing to resample: Tango's, as if each cluster were one item
 };
 
@@ -51,7 +52,7 @@ struct PairedComparison {
   /// What would have been found with 80 % power (alpha 5 %): detectable_difference() of the
   /// effective counts or, from resampled graded scores, (z_0.975 + z_0.8) standard errors.
   std::optional<double> detectable;
-  /// Independent items that would tell as much; `items` where items are independent.
+  /// Independent items that would tell as much: `items` over the design effect.
   double effective_items = 0;
 };
 
@@ -67,7 +68,11 @@ struct PairedComparison {
 /// nothing to draw from. Scores cannot change by more than 1, so that a mean change varies no more
 /// than the same mean of flips: Tango's interval holds for graded scores, too. And as nothing is
 /// known of how changes cluster, the worst is assumed, that all items of a cluster change together,
-/// which makes (sum of sizes)^2 / (sum of squared sizes) effective items.
+/// which makes (sum of sizes)^2 / (sum of squared sizes) effective items. Few changes tell little
+/// more: the design effect is the mean of the observed one, counted once for each cluster with a
+/// change, and of the worst, counted once. Of graded scores fewer than 10 changed clusters are too
+/// few for resamples alone; there, too, the interval is the hull of both, and p the larger one of
+/// the resamples' and the clusters' sign-flip test.
 PairedComparison compare_paired(const PairedScores& scores, const BootstrapOptions& options = {});
 
 /// The mean of scores in [0, 1], of at least one item, with its 95 % interval: Wilson's for right

@@ -15,7 +15,7 @@ namespace brink {
 namespace paired_detail {
 
 // Sums over the items of a cluster, as rows for resampled_figures().
-enum Column : std::size_t { kItems, kBase, kOther, kChange, kColumns };
+enum Column : std::size_t { kItems, kBase, kOther, kChange, kChanged, kColumns };
 
 inline void check(const PairedScores& scores) {
   const std::size_t items = scores.base.size();
@@ -41,6 +41,7 @@ inline std::vector<double> cluster_sums(const PairedScores& scores) {
     row[kBase] += scores.base[i];
     row[kOther] += scores.other[i];
     row[kChange] += scores.other[i] - scores.base[i];
+    row[kChanged] += scores.other[i] != scores.base[i];
   }
   return rows;
 }
@@ -63,6 +64,19 @@ inline double least_effective_items(std::span<const double> rows) {
   }
   return items * items / squares;
 }
+
+// By which factor clusters tell less than independent items: `observed`, the variance of means over
+// that of independent items, counts by how many clusters tell it, and one more speaks for the
+// worst, that all items of a cluster change together. So the effect goes to the worst as changes go
+// to none, which tell nothing about how changes cluster.
+inline double design_effect(double observed, double telling, double items,
+                            std::span<const double> rows) {
+  const double worst = items / least_effective_items(rows);
+  return (telling * std::max(1.0, observed) + worst) / (telling + 1);
+}
+
+// With fewer changed units than this a resample sees too few of them: its interval is too narrow.
+inline constexpr std::size_t kFewChanges = 10;
 
 inline Interval hull(const Interval& a, const Interval& b) {
   return {std::min(a.low, b.low), std::max(a.high, b.high)};
@@ -94,6 +108,14 @@ inline void set_bootstrap(PairedComparison& result, std::span<const double> rows
     result.retained->ci = middle(resampled[1], 0.95);
 }
 
+// Widens the intervals of `result` to those of `other`.
+inline void widen(PairedComparison& result, const PairedComparison& other) {
+  result.difference.ci = hull(*result.difference.ci, *other.difference.ci);
+  result.difference90 = hull(result.difference90, other.difference90);
+  if (result.retained && result.retained->ci && other.retained->ci)
+    result.retained->ci = hull(*result.retained->ci, *other.retained->ci);
+}
+
 // Intervals and detectable difference of as many independent items with the same shares.
 inline void set_effective(PairedComparison& result, const PairedCounts& counts, double items) {
   const PairedCounts scaled = counts.scaled(items / counts.items());
@@ -117,6 +139,7 @@ PairedComparison compare_paired(const PairedScores& scores, const BootstrapOptio
   const std::size_t items = scores.base.size();
   PairedComparison result;
   PairedCounts counts;
+  double squares = 0;  // of changes
   for (std::size_t i = 0; i < items; ++i) {
     const double base = scores.base[i], other = scores.other[i];
     result.graded |= (base != 0 && base != 1) || (other != 0 && other != 1);
@@ -126,17 +149,22 @@ PairedComparison compare_paired(const PairedScores& scores, const BootstrapOptio
     counts.both_wrong += 1 - std::max(base, other);
     counts.lost += std::max(0.0, base - other);
     counts.gained += std::max(0.0, other - base);
+    squares += (other - base) * (other - base);
   }
 
   const std::vector<double> rows = cluster_sums(scores);
   const double n = static_cast<double>(items);
   double change = 0;
-  std::vector<std::int64_t> changes;  // of each cluster, where items are right or wrong
+  // Of each unit, as whole numbers that say it to 1e-4.
+  const double unit = result.graded ? 1e4 : 1;
+  std::vector<std::int64_t> changes;
+  std::size_t changed = 0;  // units
   for (std::size_t at = 0; at < rows.size(); at += kColumns) {
     result.base += rows[at + kBase] / n;
     result.other += rows[at + kOther] / n;
     change += rows[at + kChange] / n;
-    changes.push_back(std::llround(rows[at + kChange]));
+    changes.push_back(std::llround(unit * rows[at + kChange]));
+    changed += rows[at + kChanged] > 0;
   }
   result.items = items;
   result.clusters = rows.size() / kColumns;
@@ -149,22 +177,25 @@ PairedComparison compare_paired(const PairedScores& scores, const BootstrapOptio
   if (result.lost + result.gained == 0 || (result.clusters < 2 && (clustered || result.graded))) {
     result.method = PairedMethod::kWorstCase;
     set_effective(result, counts, least_effective_items(rows));
-  } else if (result.graded) {
+  } else if (result.graded || clustered) {
+    const double independent = (squares - n * change * change) / (n * n);
+    const double effect = design_effect(independent > 0 ? variance / independent : 1,
+                                        static_cast<double>(changed), n, rows);
+    set_bootstrap(result, rows, options);
+    result.effective_items = n / effect;
     result.method = clustered ? PairedMethod::kClusterBootstrap : PairedMethod::kBootstrap;
-    set_bootstrap(result, rows, options);
-    result.detectable = (normal_quantile(0.975) + normal_quantile(0.8)) * std::sqrt(variance);
-  } else if (clustered) {
-    result.method = PairedMethod::kClusterTango;
-    set_bootstrap(result, rows, options);
-    const PairedComparison resampled = result;
-    const double independent = (counts.discordant() - n * change * change) / (n * n);
-    set_effective(result, counts,
-                  n / (independent > 0 ? std::max(1.0, variance / independent) : 1));
-    result.difference.ci = hull(*result.difference.ci, *resampled.difference.ci);
-    result.difference90 = hull(result.difference90, resampled.difference90);
-    if (result.retained && result.retained->ci && resampled.retained->ci)
-      result.retained->ci = hull(*result.retained->ci, *resampled.retained->ci);
-    result.p = cluster_sign_flip_p(changes);
+    if (result.graded)
+      result.detectable = (normal_quantile(0.975) + normal_quantile(0.8)) * std::sqrt(variance);
+    if (!result.graded || changed < kFewChanges) {
+      const PairedComparison resampled = result;
+      result.method = result.graded ? PairedMethod::kFewChanges : PairedMethod::kClusterTango;
+      set_effective(result, counts, n / effect);
+      widen(result, resampled);
+      const double exact = cluster_sign_flip_p(changes);
+      result.p = result.graded ? std::max(resampled.p, exact) : exact;
+      if (result.detectable && resampled.detectable)
+        result.detectable = std::max(*result.detectable, *resampled.detectable);
+    }
   } else {
     set_effective(result, counts, n);
     result.p = mcnemar_p(result.lost, result.gained);
@@ -205,8 +236,12 @@ Estimate mean_score(std::span<const double> scores, std::span<const std::uint64_
     mean.ci = resampled();
   } else {
     const double independent = mean.value * (1 - mean.value) / n;
-    const double effect = variance_between(rows, mean.value, n) / independent;
-    mean.ci = hull(wilson(n / std::max(1.0, effect)), resampled());
+    double telling = 0;  // clusters that are not all of the commoner kind
+    for (std::size_t at = 0; at < rows.size(); at += kColumns)
+      telling += mean.value > 0.5 ? rows[at + kOther] < rows[at + kItems] : rows[at + kOther] > 0;
+    const double effect =
+        design_effect(variance_between(rows, mean.value, n) / independent, telling, n, rows);
+    mean.ci = hull(wilson(n / effect), resampled());
   }
   return mean;
 }

@@ -247,33 +247,40 @@ def bootstrap(base, other, clusters, resamples=10000, seed=42):
     }
 
 
-def design(base, other, clusters):
-    """Effective items of right/wrong answers in clusters, from sums over pairs of items of one
-    cluster instead of squares of sums."""
+def design(base, other, clusters, telling=None):
+    """Effective items in clusters, from sums over pairs of items of one cluster instead of squares
+    of sums; `telling` has those clusters that say how changes cluster."""
     n = len(base)
+    if telling is None:
+        telling = {c for b, o, c in zip(base, other, clusters) if b != o}
     change = [o - b for b, o in zip(base, other)]
     mean = math.fsum(change) / n
     count = len(set(clusters))
     between = math.fsum((change[i] - mean) * (change[j] - mean)
                         for i in range(n) for j in range(n) if clusters[i] == clusters[j])
     within = math.fsum((x - mean) ** 2 for x in change)
-    return n / max(1.0, count / (count - 1) * between / within)
+    worst = sum(clusters.count(c) for c in clusters) / n
+    effects = [max(1.0, count / (count - 1) * between / within)] * len(telling) + [worst]
+    return n * len(effects) / math.fsum(effects)
 
 
 def table(base, other):
-    cells = [0.0] * 4
-    for b, o in zip(base, other):
-        cells[{(1, 1): 0, (1, 0): 1, (0, 1): 2, (0, 0): 3}[(b, o)]] += 1
-    return cells
+    """Right by both, lost, gained, wrong by both; of grades the parts of each item."""
+    return [math.fsum(min(b, o) for b, o in zip(base, other)),
+            math.fsum(b - min(b, o) for b, o in zip(base, other)),
+            math.fsum(o - min(b, o) for b, o in zip(base, other)),
+            math.fsum(1 - max(b, o) for b, o in zip(base, other))]
 
 
-def scores(count, seed, levels, cluster_size):
+def scores(count, seed, levels, cluster_size, few=False):
     """Fixed data: scores of an other model that changes some, more often down than up."""
     twister = MersenneTwister64(seed)
     base, other, clusters = [], [], []
     for i in range(count):
         at = twister.next() % (levels + 1)
         step = twister.next() % 10
+        if few and i % 13 != 4:
+            step = 0
         to = at if step < 6 else max(0, at - 1) if step < 9 else min(levels, at + 1)
         base.append(at / levels)
         other.append(to / levels)
@@ -322,11 +329,14 @@ def main():
     for name, count, seed, levels, size in (("graded", 40, 1, 8, 1),
                                             ("graded_clusters", 60, 2, 8, 4),
                                             ("right_wrong_clusters", 90, 3, 1, 3),
-                                            ("uneven_clusters", 83, 4, 1, 7)):
-        base, other, clusters = scores(count, seed, levels, size)
+                                            ("uneven_clusters", 83, 4, 1, 7),
+                                            ("graded_few", 80, 5, 8, 1),
+                                            ("graded_few_clusters", 84, 5, 8, 4)):
+        few = "few" in name
+        base, other, clusters = scores(count, seed, levels, size, few)
         case = {"name": name, "base": base, "other": other, "clusters": clusters,
                 "bootstrap": bootstrap(base, other, clusters)}
-        if levels == 1:
+        if levels == 1 or few:
             cells, effective = table(base, other), design(base, other, clusters)
             scaled = [cell * effective / count for cell in cells]
             case["effective"] = effective
@@ -335,9 +345,12 @@ def main():
             case["ratio"] = ratio(*scaled, 0.95)
             sums = {}
             for b, o, c in zip(base, other, clusters):
-                sums[c] = sums.get(c, 0) + int(o - b)
+                sums[c] = sums.get(c, 0) + round((o - b) * levels)
             case["p"] = sign_flip([d for d in sums.values() if d])
-            effective = design([0.0] * count, other, clusters)
+        if levels == 1:
+            common = 1 if sum(other) > count / 2 else 0
+            telling = {c for o, c in zip(other, clusters) if o != common}
+            effective = design([0.0] * count, other, clusters, telling)
             case["mean"] = {
                 "wilson": wilson(math.fsum(other) / count * effective, effective, 0.95),
                 "bootstrap": bootstrap([1.0] * count, other, clusters)["retained_ci"]}
