@@ -51,7 +51,14 @@ TEST(FinalNumber, IsWrittenInOneWay) {
       {"1\xE2\x88\x92"
        "5",
        "5"},
-      {"- 5 at the beginning", "-5"},
+      {"- 5 at the beginning", "5"},
+      {"She has:\n- 3 pears\n- 5 apples", "5"},
+      {"- $5 each", "5"},
+      {"- -5 degrees", "-5"},
+      {"it lost -\xE2\x82\xAC"
+       "5",
+       "-5"},
+      {"10 - $5", "5"},
       {"123456789012345678901234567890", "123456789012345678901234567890"},
   };
   for (const auto& [text, number] : cases) EXPECT_EQ(final_number(text), number) << text;
@@ -93,6 +100,12 @@ TEST(NormalizeTrivia, AsTheOfficialEvaluation) {
             "\xC3\xB3"
             "d\xC5\xBA");
   EXPECT_EQ(normalize_trivia("the"), "");
+  EXPECT_EQ(normalize_trivia("the\xE2\x80\x93"
+                             "end"),
+            "\xE2\x80\x93"
+            "end");
+  EXPECT_EQ(normalize_trivia("`an\xC2\xB4 \xE2\x80\x98hour\xE2\x80\x99"), "hour");
+  EXPECT_EQ(normalize_trivia("an\xC3\xA9mone the2"), "an\xC3\xA9mone the2");
 }
 
 TEST(TriviaMatch, AnyAlias) {
@@ -139,6 +152,37 @@ TEST(StripFences, FirstBlockOrAll) {
   EXPECT_EQ(strip_fences("```"), "");
   EXPECT_EQ(strip_fences("  `x`  "), "`x`");
   EXPECT_EQ(strip_fences("```a\n1\n```\n```b\n2\n```"), "1");
+}
+
+TEST(CodeIn, KeepsIndentation) {
+  const Words f = {"f"};
+  EXPECT_EQ(code_in("Sure:\n```python\n\n    x = 1\n    return x\n\n```\n", f),
+            "    x = 1\n    return x");
+  EXPECT_EQ(code_in("1. So:\n   ```python\n   def f(x):\n       return x\n   ```", f),
+            "def f(x):\n    return x");
+  EXPECT_EQ(code_in("    return x\n", f), "    return x\n");
+  EXPECT_EQ(code_in("```python\ndef f():\n    return 1", f), "def f():\n    return 1");
+}
+
+TEST(CodeIn, EndsAtAFenceThatNoneOpened) {
+  const Words f = {"f"};
+  EXPECT_EQ(code_in("    return x + 1\n```\nThis adds one.", f), "    return x + 1");
+  EXPECT_EQ(code_in("def f(x):\n    return x\n```\nExample:\n```python\nf(1)\n```", f),
+            "def f(x):\n    return x");
+  EXPECT_EQ(code_in("Here it is:\n```\ndef f(x):\n    return x", f), "def f(x):\n    return x");
+}
+
+TEST(CodeIn, SeveralBlocks) {
+  const std::string imports = "First:\n```python\nimport math\n```\n";
+  const std::string function = "Then:\n```python\ndef f(x):\n    return x\n```\n";
+  const std::string shown = "Use it:\n```\n>>> f(1)\n1\n```\n";
+  EXPECT_EQ(code_in(imports + function + shown, Words{"f"}),
+            "import math\ndef f(x):\n    return x");
+  EXPECT_EQ(code_in(shown + function, Words{"f"}), "def f(x):\n    return x");
+  EXPECT_EQ(code_in(imports + function, Words{"g"}), "import math\ndef f(x):\n    return x");
+  EXPECT_EQ(code_in(imports + function, Words{}), "import math\ndef f(x):\n    return x");
+  EXPECT_EQ(code_in("```\ndef ff(x): pass\n```\n```\nclass f: pass\n```", Words{"f"}),
+            "def ff(x): pass\nclass f: pass");
 }
 
 TEST(UnknownSymbols, NamesThatTheCodeDoesNotHave) {

@@ -121,6 +121,13 @@ inline std::size_t minus_before(std::string_view text, std::size_t at) {
   return 0;
 }
 
+// Bytes of a sign of currency that ends right before `at`, or 0.
+inline std::size_t currency_before(std::string_view text, std::size_t at) {
+  for (const std::string_view sign : {"$", "\xC2\xA3", "\xC2\xA5", "\xE2\x82\xAC", "\xE2\x82\xB9"})
+    if (text.substr(0, at).ends_with(sign)) return sign.size();
+  return 0;
+}
+
 // A number that begins at a digit, or at a point before one, and where it ends.
 struct Number {
   std::string text;
@@ -161,18 +168,16 @@ inline std::vector<std::string> numbers(std::string_view text, std::size_t most)
       continue;
     }
     Number number = read_number(text, at);
-    // "-$5" and "- 5" at the beginning of a line are negative, "8 - 5" and "8-5" are not.
-    std::size_t before = at;
-    while (before > 0 && (text[before - 1] == '$' || text[before - 1] == ' ')) --before;
+    // "-$5" and "-5" are negative; "8 - 5" and "8-5" are not, and "- 5" is an item of a list.
+    const std::size_t before = at - currency_before(text, at);
     if (const std::size_t minus = minus_before(text, before)) {
       std::size_t left = before - minus;
-      const bool glued = before == at || text[at - 1] == '$';
       const bool spaced = left > 0 && text[left - 1] == ' ';
       while (left > 0 && text[left - 1] == ' ') --left;
       const char c = left > 0 ? text[left - 1] : '\n';
       const bool operand = is_word(c) || c == ')' || c == ']' || c == '%';
       // " -5" after a word is a negative number, "8 -5" and "x-5" are subtractions.
-      const bool word = spaced && (is_letter(c)) && glued;
+      const bool word = spaced && is_letter(c);
       if (number.text != "0" && (!operand || word)) number.text.insert(0, 1, '-');
     }
     out.push_back(std::move(number.text));
@@ -215,13 +220,19 @@ std::string normalize_trivia(std::string_view text) {
     else
       unicode::append(spaced, detail::lower(c));
   });
-  std::string out;
-  for (const std::string& word : detail::words(detail::single_spaces(spaced))) {
-    if (word == "a" || word == "an" || word == "the") continue;
-    if (!out.empty()) out += ' ';
-    out += word;
-  }
-  return out;
+  // A word ends where letters and numbers do, as for \b: "the\u2013end" has an article.
+  std::string kept, word;
+  const auto end_word = [&] {
+    kept += word == "a" || word == "an" || word == "the" ? " " : word;
+    word.clear();
+  };
+  detail::for_characters(spaced, [&](char32_t c) {
+    const bool part = (unicode::classes(c) & (unicode::kLetter | unicode::kNumber)) != 0;
+    if (!part) end_word();
+    unicode::append(part ? word : kept, c);
+  });
+  end_word();
+  return detail::single_spaces(kept);
 }
 
 bool trivia_match(std::string_view answer, std::span<const std::string> aliases) {
@@ -283,34 +294,152 @@ RougeScore rouge_l(std::string_view summary, std::string_view reference) {
   return score;
 }
 
-std::string strip_fences(std::string_view text) {
-  using graders_detail::trim;
-  // Lines that begin with a fence, after white space.
-  const auto fence_of = [](std::string_view line) -> std::string_view {
-    line = trim(line);
-    if (line.starts_with("```")) return "```";
-    if (line.starts_with("~~~")) return "~~~";
-    return {};
-  };
-  std::string_view fence;
-  std::size_t begin = 0;
+namespace graders_detail {
+
+// Of a line that begins with a fence, after white space: the fence; else nothing.
+inline std::string_view fence_of(std::string_view line) {
+  line = trim(line);
+  for (const std::string_view fence : {"```", "~~~"})
+    if (line.starts_with(fence)) return fence;
+  return {};
+}
+
+// fn(line, where it begins, where the next one does) until it returns false.
+template <class F>
+void for_lines(std::string_view text, F&& fn) {
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
-    const std::string_view line = text.substr(at, end - at);
-    if (!fence.empty() && trim(line).starts_with(fence))
-      return std::string(trim(text.substr(begin, at - begin)));
-    if (fence.empty() && !fence_of(line).empty()) {
-      fence = fence_of(line);
-      // All in one line: ```{"a": 1}```
-      const std::string_view rest = trim(line).substr(fence.size());
-      if (const std::size_t close = rest.find(fence); close != std::string_view::npos)
-        return std::string(trim(rest.substr(0, close)));
-      begin = std::min(end + 1, text.size());
-    }
-    at = end + 1;
+    const std::size_t next = std::min(end + 1, text.size());
+    if (!fn(text.substr(at, end - at), at, next)) return;
+    at = next;
   }
-  if (fence.empty()) return std::string(trim(text));
-  return std::string(trim(text.substr(begin)));  // cut off before the closing fence
+}
+
+// A fenced block as it stands in the text; `indent`: of its fence.
+struct Block {
+  std::string_view text;
+  std::string_view indent;
+};
+
+// The last one may be without a closing fence: it was cut off.
+inline std::vector<Block> fenced_blocks(std::string_view text) {
+  std::vector<Block> out;
+  std::string_view fence, indent;
+  std::size_t begin = 0;
+  for_lines(text, [&](std::string_view line, std::size_t at, std::size_t next) {
+    if (!fence.empty()) {
+      if (!trim(line).starts_with(fence)) return true;
+      out.push_back({text.substr(begin, at - begin), indent});
+      fence = {};
+      return true;
+    }
+    fence = fence_of(line);
+    if (fence.empty()) return true;
+    indent = line.substr(0, line.find(fence));
+    begin = next;
+    // All in one line: ```{"a": 1}```
+    const std::string_view rest = trim(line).substr(fence.size());
+    if (const std::size_t close = rest.find(fence); close != std::string_view::npos) {
+      out.push_back({rest.substr(0, close), {}});
+      fence = {};
+    }
+    return true;
+  });
+  if (!fence.empty()) out.push_back({text.substr(begin), indent});
+  return out;
+}
+
+// Without blank lines at its ends; the first line keeps its indentation.
+inline std::string_view without_blank_lines(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    if (!trim(text.substr(0, end)).empty()) break;
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+// Lines lose what their fence is indented by, as in Markdown.
+inline std::string code_of(const Block& block) {
+  std::string out;
+  for_lines(block.text, [&](std::string_view line, std::size_t, std::size_t) {
+    if (line.starts_with(block.indent)) line.remove_prefix(block.indent.size());
+    out += line;
+    out += '\n';
+    return true;
+  });
+  return std::string(without_blank_lines(out));
+}
+
+inline bool defines(std::string_view code, std::string_view name) {
+  bool found = false;
+  for_lines(code, [&](std::string_view line, std::size_t, std::size_t) {
+    for (const std::string_view word : {"def ", "class "}) {
+      if (!line.starts_with(word)) continue;
+      std::string_view rest = trim(line.substr(word.size()));
+      if (!rest.starts_with(name)) continue;
+      rest.remove_prefix(name.size());
+      found = found || rest.empty() || !is_word(rest.front());
+    }
+    return !found;
+  });
+  return found;
+}
+
+// Whether code does nothing but import and define.
+inline bool only_defines(std::string_view code) {
+  bool only = true;
+  for_lines(code, [&](std::string_view line, std::size_t, std::size_t) {
+    if (line.empty() || is_space(line.front())) return true;
+    static constexpr std::array<std::string_view, 7> kBegins = {
+        "import ", "from ", "def ", "class ", "@", "#", ")"};
+    only = std::ranges::any_of(kBegins, [&](auto begin) { return line.starts_with(begin); });
+    return only;
+  });
+  return only;
+}
+
+}  // namespace graders_detail
+
+std::string strip_fences(std::string_view text) {
+  const auto blocks = graders_detail::fenced_blocks(text);
+  return std::string(graders_detail::trim(blocks.empty() ? text : blocks[0].text));
+}
+
+bool begins_with_code(std::string_view text) {
+  namespace detail = graders_detail;
+  const std::string_view code = detail::without_blank_lines(text);
+  if (code.empty()) return false;
+  return code[0] == ' ' || code[0] == '\t' || code.starts_with("return ") || holds_code(code);
+}
+
+std::string code_in(std::string_view answer, std::span<const std::string> names) {
+  namespace detail = graders_detail;
+  // A fence that names no language, behind code, was opened by no other.
+  std::optional<std::size_t> lone;
+  detail::for_lines(answer, [&](std::string_view line, std::size_t at, std::size_t) {
+    const std::string_view fence = detail::fence_of(line);
+    if (fence.empty()) return true;
+    if (detail::trim(line) == fence && begins_with_code(answer.substr(0, at))) lone = at;
+    return false;
+  });
+  if (lone) return std::string(detail::without_blank_lines(answer.substr(0, *lone)));
+  std::vector<std::string> blocks;
+  for (const detail::Block& block : detail::fenced_blocks(answer))
+    blocks.push_back(detail::code_of(block));
+  if (blocks.empty()) return std::string(answer);
+  const auto wanted = std::ranges::find_if(blocks, [&](const std::string& block) {
+    return std::ranges::any_of(
+        names, [&](const std::string& name) { return detail::defines(block, name); });
+  });
+  std::string out;
+  for (auto block = blocks.begin(); block != blocks.end(); ++block) {
+    if (wanted != blocks.end() && block > wanted) break;
+    if (wanted != blocks.end() && block < wanted && !detail::only_defines(*block)) continue;
+    out += (out.empty() ? "" : "\n") + *block;
+  }
+  return out;
 }
 
 namespace graders_detail {
