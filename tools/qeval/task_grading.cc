@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <utility>
 
 #include "brink/core/error.h"
 #include "brink/eval/graders.h"
+#include "tools/support/json_text.h"
 
 namespace brink::tools {
 namespace {
@@ -48,9 +50,16 @@ std::vector<Leaf> leaves(const Json& json) {
   return out;
 }
 
-// As it would stand in a text.
+// As it would stand in a text; the same of equal numbers, 1 and 1.0.
 std::string written(const Json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump();
+  if (value.is_string()) return value.get<std::string>();
+  constexpr double kExact = 9007199254740992;  // 2^53
+  if (value.is_number_float()) {
+    const double number = value.get<double>();
+    if (number == std::trunc(number) && std::abs(number) < kExact)
+      return std::to_string(static_cast<std::int64_t>(number));
+  }
+  return value.dump();
 }
 
 // Says nothing of the world that could be invented.
@@ -116,16 +125,19 @@ TaskGrader::TaskGrader(Grader grader, const TaskFile& file) : grader_(grader) {
     const auto closed = closed_answers(file);
     answers_.insert(closed.begin(), closed.end());
   }
+  const auto refuse = [&](const TaskItem& item, const std::string& what) {
+    throw Error("the answer of item " + std::to_string(item.index) + " " + what + ": --grader " +
+                name_of(grader) + " cannot be used");
+  };
+  if (grader == Grader::kGsm8k)
+    for (const TaskItem& item : file.items)
+      if (!final_number(item.answer)) refuse(item, "has no number");
   if (grader != Grader::kJson) return;
   std::set<std::string> copied, labels;
   for (const TaskItem& item : file.items) {
-    Json right;
-    try {
-      right = Json::parse(item.answer);
-    } catch (const Json::parse_error&) {
-      throw Error("the answer of item " + std::to_string(item.index) +
-                  " is no JSON: --grader json cannot be used");
-    }
+    if (too_deep(item.answer)) refuse(item, "is JSON of too many levels");
+    const Json right = Json::parse(item.answer, nullptr, false);
+    if (right.is_discarded()) refuse(item, "is no JSON");
     for (const Leaf& leaf : leaves(right)) {
       if (is_plain(leaf.value)) continue;
       (occurs_in(written(leaf.value), item.question) ? copied : labels).insert(leaf.path);
@@ -141,9 +153,6 @@ Grade TaskGrader::text(const TaskItem& item, const std::string& output) const {
     case Grader::kGsm8k: {
       Grade grade;
       const auto given = final_number(output), right = final_number(item.answer);
-      if (!right)
-        throw Error("the answer of item " + std::to_string(item.index) +
-                    " has no number: --grader gsm8k cannot be used");
       grade.parsed = given.has_value();
       grade.correct = given == right;
       grade.score = grade.correct ? 1 : 0;
@@ -185,19 +194,18 @@ Grade TaskGrader::exact(const TaskItem& item, const std::string& output) const {
   grade.correct = std::ranges::any_of(
       item.aliases, [&](const std::string& right) { return normalize_exact(right) == given; });
   grade.score = grade.correct ? 1 : 0;
-  if (!answers_.empty()) grade.invented = grade.parsed && !answers_.contains(given);
+  if (!answers_.empty() && grade.parsed) grade.invented = !answers_.contains(given);
   return grade;
 }
 
 Grade TaskGrader::json(const TaskItem& item, const std::string& output) const {
   Grade grade;
   const Json right = Json::parse(item.answer);
-  Json given;
-  try {
-    given = Json::parse(strip_fences(output));
-  } catch (const Json::parse_error&) {
+  const std::string text = strip_fences(output);
+  const Json given =
+      too_deep(text) ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false);
+  if (given.is_discarded()) {
     grade.parsed = false;
-    grade.invented = false;
     return grade;
   }
   const std::vector<Leaf> given_leaves = leaves(given);

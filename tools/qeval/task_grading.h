@@ -52,7 +52,8 @@ struct ChoiceScore {
 /// All graders but kCode (tools/qeval/python_sandbox.h).
 class TaskGrader {
  public:
-  /// `file` must outlive the grader: what counts as invented follows from all its items.
+  /// What counts as invented follows from all items of the file. Throws Error, naming the item,
+  /// where one has no right answer that this grader could compare with.
   TaskGrader(Grader grader, const TaskFile& file);
 
   /// Of a text. An answer is invented where
@@ -60,7 +61,7 @@ class TaskGrader {
   ///   a field whose right values are of a closed set has another one;
   /// - kGsm8k, where the question holds code: a name is used that it does not have;
   /// - kExact, where the right answers of the file are a closed set: it is none of them.
-  /// Elsewhere that cannot be said.
+  /// Elsewhere that cannot be said, nor of an answer that holds none (kJson, kExact).
   Grade text(const TaskItem& item, const std::string& output) const;
 
   /// Of a choice: right by the raw sum, details["normalized"] by the mean over bytes. Of equals
