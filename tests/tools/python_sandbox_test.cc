@@ -107,6 +107,65 @@ TEST_F(Sandbox, AssertionsOfMbpp) {
                   .passed);
 }
 
+// A program may define what the published one does, be it a name of Python's own, and nothing else
+// of what the tests use.
+TEST_F(Sandbox, NamesOfPython) {
+  const std::string program = "def sum(a, b): return a * b\ndef len(x): return 7\n";
+  const auto run_as = [&](const std::string& reference, const std::string& test) {
+    return sandbox_->run({.program = program,
+                          .prelude = "",
+                          .reference = reference,
+                          .entry_point = "",
+                          .tests = {test}});
+  };
+  const std::string reference = "def sum(a, b):\n  len = 3\n  return a + b";
+  EXPECT_EQ(run_as(reference, "assert sum(2, 3) == 6 and len([]) == 0").reason, "passed");
+  EXPECT_FALSE(run_as("", "assert sum(2, 3) == 6").passed);
+  EXPECT_EQ(run_as("def", "assert sum([2, 3]) == 5 and len([]) == 0").reason, "passed");
+}
+
+TEST_F(Sandbox, TypesCross) {
+  EXPECT_EQ(run_asserts("def kept(t, kind): return [x for x in t if not isinstance(x, kind)]\n"
+                        "def kind_of(x): return type(x)",
+                        {"assert kept((1, 2.5, 'a'), int) == [2.5, 'a']",
+                         "assert kind_of(1) is int and kind_of('a') == str"})
+                .reason,
+            "passed");
+  EXPECT_EQ(
+      run("import os\nos.write(4, b'{\"v\": {\"y\": \"open\"}}\\n')\ndef f(x): return 1").reason,
+      "ended");
+}
+
+TEST_F(Sandbox, AnswersToMbpp) {
+  TaskItem item;
+  item.answer = "import math\ndef root(x):\n  return math.sqrt(x)\nclass Node:\n  pass";
+  item.tests = {"assert root(4) == 2"};
+  const auto reason = [&](const std::string& output) {
+    return sandbox_->run(python_task(TaskForm::kMbpp, item, output)).reason;
+  };
+  const std::string right = "def root(x):\n  return x ** 0.5";
+  const std::string wrong = "def root(x):\n  return 9";
+  EXPECT_EQ(reason(right), "passed");
+  EXPECT_EQ(reason("\n[BEGIN]\n" + right + "\n[DONE]\n\nYou are [BEGIN]\n" + wrong), "passed");
+  EXPECT_EQ(reason(right + "\n\nYou are an expert Python programmer\n[BEGIN]\n" + wrong), "passed");
+  EXPECT_EQ(reason(right + "\n[BEGIN]\n" + wrong), "passed");
+  EXPECT_EQ(reason("Sure:\n[BEGIN]\n" + right + "\n[DONE]\nIt works."), "passed");
+  EXPECT_EQ(
+      reason("```\nfrom math import sqrt\n```\nNow:\n```\ndef root(x):\n  return sqrt(x)\n```\n"
+             "Prints:\n```\n2 apples\n```"),
+      "passed");
+  EXPECT_EQ(reason(wrong), "failed");
+}
+
+// The setup makes objects of a class that only the program has.
+TEST_F(Sandbox, SetupOfMbppRunsAfterTheProgram) {
+  const TaskFile file = parse_task_file(
+      "mbpp.jsonl",
+      R"j({"text": "t", "code": "class Node:\n  def __init__(self, v):\n    self.v = v\ndef of(n):\n  return math.floor(n.v)", "test_list": ["assert of(root) == 1"], "test_setup_code": "root = Node(1)", "test_imports": ["import math"]})j");
+  const TaskItem& item = file.items[0];
+  EXPECT_EQ(sandbox_->run(python_task(file.form, item, item.answer)).reason, "passed");
+}
+
 // None of these may pass, hang or leave anything behind.
 TEST_F(Sandbox, CannotForgeAPass) {
   const std::vector<std::string> programs = {
@@ -232,6 +291,15 @@ TEST_F(Sandbox, PublishedSolutions) {
     // A chat's answer: the whole function, fenced.
     const std::string whole = "Sure:\n```python\n" + item.question + item.answer + "\n```\n";
     EXPECT_EQ(sandbox_->run(python_task(file.form, item, whole)).reason, "passed") << item.id;
+    // Only the body, fenced; and with a fence at its end that none opened.
+    EXPECT_EQ(
+        sandbox_->run(python_task(file.form, item, "```python\n" + item.answer + "```")).reason,
+        "passed")
+        << item.id;
+    EXPECT_EQ(
+        sandbox_->run(python_task(file.form, item, item.answer + "\n```\nThat is it.")).reason,
+        "passed")
+        << item.id;
   }
 }
 

@@ -4,10 +4,10 @@
 
 namespace brink::tools {
 
-/// Values travel as JSON in lines: what JSON has no form for in an object with one key, objects as
-/// numbers that the program's process gives them.
+/// Values travel as JSON in lines: what JSON has no form for in an object with one key, types of
+/// Python itself by their names, objects as numbers that the program's process gives them.
 inline constexpr const char* kRunnerCommon = R"py(
-import json, os, sys
+import builtins, json, os, sys
 if hasattr(sys, 'set_int_max_str_digits'): sys.set_int_max_str_digits(0)
 
 def pack(v, other):
@@ -19,6 +19,7 @@ def pack(v, other):
     if isinstance(v, str): return str.__str__(v)
     if isinstance(v, (bytes, bytearray)): return {'b': bytes(v).hex()}
     if type(v) is range: return {'r': [hex(v.start), hex(v.stop), hex(v.step)]}
+    if type(v) is type and getattr(builtins, v.__name__, None) is v: return {'y': v.__name__}
     for key, kind in (('l', list), ('t', tuple), ('s', set), ('z', frozenset)):
         if isinstance(v, kind): return {key: [pack(x, other) for x in kind.__iter__(v)]}
     if isinstance(v, dict):
@@ -33,6 +34,7 @@ def unpack(v, other):
     if key == 'c': return complex(float.fromhex(x[0]), float.fromhex(x[1]))
     if key == 'b': return bytes.fromhex(x)
     if key == 'r': return range(*(int(y, 16) for y in x))
+    if key == 'y' and type(getattr(builtins, x)) is type: return getattr(builtins, x)
     if key == 'd': return {unpack(k, other): unpack(y, other) for k, y in x}
     if key == 'o': return other(x)
     return {'l': list, 't': tuple, 's': set, 'z': frozenset}[key](unpack(y, other) for y in x)
@@ -73,7 +75,7 @@ serve()
 
 /// The tests' process: its verdict is all that counts.
 inline constexpr const char* kRunnerTests = R"py(
-import ast, builtins
+import ast
 MOST = 1 << 26
 class Gone(BaseException): pass
 class Raised(BaseException): pass
@@ -111,6 +113,10 @@ class Remote:
     def __iter__(self): return iter(ask(op='iter', f={'o': self._number}))
     def __eq__(self, other): return type(other) is Remote and other._number == self._number
     def __hash__(self): return hash(self._number)
+def defined(text):
+    try: body = ast.parse(text).body
+    except (SyntaxError, ValueError): return set()
+    return {n.name for n in body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
 def judge(task):
     space = {'__name__': 'tests'}
     try:
@@ -125,8 +131,9 @@ def judge(task):
         space['check'](function)
         return 'passed'
     text = task['prelude'] + '\n' + '\n'.join(task['tests'])
+    own = defined(task['reference'])
     for name in sorted({n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}):
-        if hasattr(builtins, name): continue
+        if hasattr(builtins, name) and name not in own: continue
         if name in sys.stdlib_module_names: space[name] = __import__(name)
         elif ask(op='has', name=name): space[name] = ask(op='name', name=name)
     exec(compile(task['prelude'], 'prelude', 'exec'), space)

@@ -337,6 +337,7 @@ PythonSandbox::PythonSandbox(SandboxOptions options) : options_(std::move(option
 PythonVerdict PythonSandbox::run(const PythonTask& task) const {
   const Json input = {{"program", task.program},
                       {"prelude", task.prelude},
+                      {"reference", task.reference},
                       {"entry_point", task.entry_point},
                       {"tests", task.tests}};
   const Fd input_file = file_of(to_text(input));

@@ -18,6 +18,7 @@ struct SandboxOptions {
 struct PythonTask {
   std::string program;      ///< not trusted
   std::string prelude;      ///< trusted code that the tests want to be run before
+  std::string reference{};  ///< trusted: of builtin names, the program may define what this does
   std::string entry_point;  ///< HumanEval: tests define check(), which is given this function
   std::vector<std::string> tests;  ///< trusted
 };

@@ -248,7 +248,7 @@ void read_mbpp(const Fields& f, TaskItem& item) {
   if (item.tests.empty()) f.fail("has no tests");
   item.setup = f.text_or("test_setup_code");
   if (f.has("test_imports"))
-    for (const std::string& line : f.texts("test_imports")) item.setup += "\n" + line;
+    for (const std::string& line : f.texts("test_imports")) item.imports += line + "\n";
 }
 
 void read_summary(const Fields& f, TaskItem& item) {

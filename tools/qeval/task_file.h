@@ -41,7 +41,8 @@ struct TaskItem {
   std::vector<std::string> beginnings;
   std::string entry_point;         ///< HumanEval
   std::vector<std::string> tests;  ///< Python; HumanEval: one, that defines check(candidate)
-  std::string setup;               ///< MBPP: Python that the tests want to be run before
+  std::string imports;             ///< MBPP: Python that program and tests want to be run before
+  std::string setup;               ///< MBPP: Python that the tests want, with the program there
 };
 
 struct TaskFile {

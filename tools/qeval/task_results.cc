@@ -1,7 +1,11 @@
 // Grades of samples put together, and their figures.
 #include <algorithm>
+#include <cmath>
 #include <optional>
+#include <regex>
+#include <string_view>
 
+#include "brink/core/error.h"
 #include "brink/eval/graders.h"
 #include "brink/eval/paired.h"
 #include "tools/qeval/cluster_numbers.h"
@@ -11,18 +15,34 @@
 namespace brink::tools {
 namespace {
 
-double share_of(std::span<const Item> items, auto&& test) {
-  const auto count = std::ranges::count_if(items, test);
-  return static_cast<double>(count) / static_cast<double>(items.size());
+Json details_of(const Item& item) {
+  if (item.details.empty()) return Json::object();
+  Json details = Json::parse(item.details, nullptr, false);
+  if (!details.is_object())
+    throw Error("the details of item " + std::to_string(item.index) + " are damaged");
+  return details;
 }
 
 // details[key] as a number, or nothing.
-std::optional<double> detail(const Item& item, const char* key) {
-  if (item.details.empty()) return std::nullopt;
-  const Json details = Json::parse(item.details);
+std::optional<double> number_in(const Json& details, const char* key) {
   if (!details.contains(key)) return std::nullopt;
   const Json& value = details[key];
-  return value.is_boolean() ? (value.get<bool>() ? 1.0 : 0.0) : value.get<double>();
+  if (value.is_boolean()) return value.get<bool>() ? 1.0 : 0.0;
+  return value.is_number() ? std::optional(value.get<double>()) : std::nullopt;
+}
+
+std::optional<double> share_in(const Json& details, const Item& item, std::string_view key) {
+  if (const auto share = number_in(details, std::string(key).c_str())) return share;
+  if (key == "truncated") return item.truncated ? 1 : 0;
+  if (key == "parsed") return item.parsed ? 1 : 0;
+  if (key == "invented" && item.invented) return *item.invented ? 1 : 0;
+  return std::nullopt;
+}
+
+// Stores may hold means whose terms were divided one by one: 1 missed by a last bit is still 1.
+double without_rounding(double score) {
+  const double near = std::round(score);
+  return std::abs(score - near) < 1e-9 ? near : std::clamp(score, 0.0, 1.0);
 }
 
 std::string percent_cell(const Json& row, const std::string& key) {
@@ -32,21 +52,50 @@ std::string percent_cell(const Json& row, const std::string& key) {
 
 }  // namespace
 
+namespace {
+
+// Of an answer to MBPP's prompt, what stands between [BEGIN] and [DONE]. A model without a chat may
+// go on with a task of its own.
+std::string mbpp_answer(const std::string& output) {
+  std::string answer = output;
+  for (const char* end : {"[DONE]", "\nYou are an expert"})
+    if (const std::size_t at = answer.find(end); at != answer.npos) answer.erase(at);
+  std::size_t begin = answer.find("[BEGIN]");
+  if (begin != answer.npos && !begins_with_code(answer.substr(0, begin))) {
+    answer.erase(0, begin + 7);
+    begin = answer.find("[BEGIN]");
+  }
+  if (begin != answer.npos) answer.erase(begin);
+  return answer;
+}
+
+// What the published program defines and the tests name.
+std::vector<std::string> names_wanted(const TaskItem& item) {
+  static const std::regex kDefinition("(^|\n)(def|class)\\s+(\\w+)");
+  std::vector<std::string> out;
+  const auto& code = item.answer;
+  for (std::sregex_iterator at(code.begin(), code.end(), kDefinition), end; at != end; ++at) {
+    const std::string name = (*at)[3];
+    if (std::ranges::any_of(item.tests, [&](const auto& test) { return occurs_in(name, test); }))
+      out.push_back(name);
+  }
+  return out;
+}
+
+}  // namespace
+
 PythonTask python_task(TaskForm form, const TaskItem& item, const std::string& output) {
   PythonTask task;
   task.entry_point = item.entry_point;
   task.tests = item.tests;
-  task.prelude = item.setup;
-  std::string code = output;
-  if (const std::size_t begin = code.rfind("[BEGIN]"); begin != code.npos) code.erase(0, begin + 7);
-  if (const std::size_t end = code.find("[DONE]"); end != code.npos) code.erase(end);
-  const bool fenced = code.find("```") != code.npos || code.find("~~~") != code.npos;
+  task.prelude = item.imports + item.setup;
   if (form != TaskForm::kHumanEval) {
-    task.program = item.setup + "\n" + (fenced ? strip_fences(code) : code);
+    task.reference = item.answer;
+    task.program = item.imports + "\n" + code_in(mbpp_answer(output), names_wanted(item));
     return task;
   }
   task.prelude = item.question;  // helpers that the tests use stand in the prompt
-  if (fenced) code = strip_fences(code);
+  const std::string code = code_in(output, std::span(&item.entry_point, 1));
   const std::string definition = "def " + item.entry_point + "(";
   const bool whole = code.starts_with(definition) || code.find("\n" + definition) != code.npos;
   // The prompt alone is a function with only a docstring; a whole function replaces it.
@@ -62,31 +111,41 @@ Grade grade_output(const TaskGrader& grader, Grader kind, TaskForm form, const T
   grade.correct = verdict.passed;
   grade.score = verdict.passed ? 1 : 0;
   grade.parsed = verdict.parsed;
-  grade.invented = verdict.undefined_name;
+  if (verdict.parsed) grade.invented = verdict.undefined_name;
   grade.details["verdict"] = verdict.reason;
   return grade;
+}
+
+std::optional<double> share(const Item& item, const char* key) {
+  return share_in(details_of(item), item, key);
 }
 
 void set_grades(Item& item, const std::vector<GradedSample>& samples) {
   const double n = static_cast<double>(samples.size());
   item.output = samples[0].output;
-  item.score = 0;
-  double right = 0;
+  double score = 0, right = 0, parsed = 0, truncated = 0, invented = 0, told = 0;
   item.parsed = true;
   item.truncated = false;
   item.invented.reset();
   for (const GradedSample& sample : samples) {
-    item.score += sample.grade.score / n;
+    score += sample.grade.score;
     right += sample.grade.correct ? 1 : 0;
+    parsed += sample.grade.parsed ? 1 : 0;
+    truncated += sample.truncated ? 1 : 0;
     item.parsed = item.parsed && sample.grade.parsed;
     item.truncated = item.truncated || sample.truncated;
-    if (sample.grade.invented)
-      item.invented = item.invented.value_or(false) || *sample.grade.invented;
+    if (!sample.grade.invented) continue;
+    item.invented = item.invented.value_or(false) || *sample.grade.invented;
+    invented += *sample.grade.invented ? 1 : 0;
+    ++told;
   }
+  item.score = score / n;  // divided once: a mean of ones is 1
   item.correct = right > n / 2;
   Json details = samples[0].grade.details;
   if (samples.size() > 1) {
-    details = {{"accuracy", right / n}, {"samples", Json::array()}};
+    details = {{"accuracy", right / n}, {"truncated", truncated / n}, {"parsed", parsed / n}};
+    if (told > 0) details["invented"] = invented / told;
+    details["samples"] = Json::array();
     for (const GradedSample& sample : samples)
       details["samples"].push_back({{"output", sample.output},
                                     {"truncated", sample.truncated},
@@ -101,20 +160,24 @@ Json summarize(Grader grader, std::span<const Item> items) {
   ClusterNumbers numbers;
   std::vector<std::uint64_t> clusters;
   std::vector<double> right, scores, normalized;
-  double log_probability = 0;
-  std::size_t with_log_probability = 0, with_invented = 0, invented = 0;
+  double log_probability = 0, truncated = 0, parsed = 0, invented = 0;
+  std::size_t with_log_probability = 0, with_invented = 0;
   for (const Item& item : items) {
+    const Json details = details_of(item);
     clusters.push_back(numbers.of(item.cluster));
-    right.push_back(detail(item, "accuracy").value_or(item.correct ? 1 : 0));
-    scores.push_back(item.score);
-    if (const auto value = detail(item, "normalized")) normalized.push_back(*value);
+    right.push_back(
+        without_rounding(number_in(details, "accuracy").value_or(item.correct ? 1 : 0)));
+    scores.push_back(without_rounding(item.score));
+    if (const auto value = number_in(details, "normalized")) normalized.push_back(*value);
+    truncated += *share_in(details, item, "truncated");
+    parsed += *share_in(details, item, "parsed");
     if (item.log_probability) {
       log_probability += *item.log_probability;
       ++with_log_probability;
     }
-    if (item.invented) {
+    if (const auto value = share_in(details, item, "invented")) {
       ++with_invented;
-      invented += *item.invented ? 1 : 0;
+      invented += *value;
     }
   }
   json["items"] = items.size();
@@ -124,11 +187,11 @@ Json summarize(Grader grader, std::span<const Item> items) {
   if (grader == Grader::kChoice && normalized.size() == items.size())
     set(json, "accuracy_normalized", mean_score(normalized, clusters));
   if (has_score(grader)) set(json, "score", mean_score(scores, clusters));
-  json["truncated"] = share_of(items, [](const Item& i) { return i.truncated; });
-  json["unparsable"] = share_of(items, [](const Item& i) { return !i.parsed; });
+  const double n = static_cast<double>(items.size());
+  json["truncated"] = truncated / n;
+  json["unparsable"] = (n - parsed) / n;
   json["invented"] = nullptr;
-  if (with_invented > 0)
-    json["invented"] = static_cast<double>(invented) / static_cast<double>(with_invented);
+  if (with_invented > 0) json["invented"] = invented / static_cast<double>(with_invented);
   json["log_probability"] = nullptr;
   if (with_log_probability > 0)
     json["log_probability"] = log_probability / static_cast<double>(with_log_probability);

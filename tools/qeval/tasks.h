@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -69,8 +70,14 @@ struct GradedSample {
 };
 /// The item for the store: several samples are averaged, so that they count as one item. Its score
 /// is their mean score and details["accuracy"] their share of right ones; it is correct where more
-/// than half are.
+/// than half are. truncated and invented are those of any sample and parsed that of all; the shares
+/// of the answers for which they hold are details["truncated"], ["parsed"] and ["invented"] (of
+/// those answers where it can be told).
 void set_grades(Item& item, const std::vector<GradedSample>& samples);
+
+/// Of an item's answers the share that is "truncated", "parsed" or "invented", also of stores that
+/// have no such details. Nothing where it cannot be told. Throws Error for damaged details.
+std::optional<double> share(const Item& item, const char* key);
 
 /// The figures of a run, with the keys of --json: accuracy, score (where the grader has one),
 /// accuracy_normalized (choices), each with .ci; truncated, unparsable, invented, log_probability.
