@@ -1,5 +1,4 @@
-// Reading task files in the forms in which their authors publish them, prompts made of them, and
-// grades that need more than the answer's text.
+// Reading task files in the forms in which their authors publish them, and prompts made of them.
 #include "tools/qeval/task_file.h"
 
 #include <gtest/gtest.h>
@@ -237,8 +236,48 @@ TEST(TaskFile, NamesWhatIsWrong) {
   // Published without labels, for a leaderboard.
   EXPECT_NE(error_of("{\"ctx\": \"a\", \"endings\": [\"a\", \"b\"]}").find("no field 'label'"),
             std::string::npos);
+  EXPECT_NE(error_of(R"({"question": "a", "choices": ["", ""], "answer": 0})")
+                .find("item 0 has choices without text"),
+            std::string::npos);
   EXPECT_NE(error_of("q,\"a", "x.csv").find("not closed"), std::string::npos);
   EXPECT_NE(error_of("q,1,2,A\nq,1,A\n", "x.csv").find("row 1"), std::string::npos);
+}
+
+TEST(TaskFile, ByteOrderMarks) {
+  const std::string mark = "\xEF\xBB\xBF", item = R"({"question": "a", "answer": "b"})";
+  EXPECT_EQ(only(mark + item + "\n", TaskForm::kQuestions).question, "a");
+  EXPECT_EQ(only(mark + "[" + item + "]", TaskForm::kQuestions).question, "a");
+  EXPECT_EQ(only(mark + "question,answer\na,b\n", TaskForm::kQuestions, "t.csv").question, "a");
+  EXPECT_EQ(parse_prompt_file("p", mark + "shots: 2").shots, 2u);
+  EXPECT_EQ(parse_prompt_file("p", mark + "{\"shots\": 2}").shots, 2u);
+}
+
+TEST(TaskFile, DeepNestingIsRefused) {
+  const auto nested = [](std::size_t levels) {
+    return "{\"question\": \"a\", \"answer\": " + std::string(levels, '[') +
+           std::string(levels, ']') + "}";
+  };
+  EXPECT_EQ(only(nested(99), TaskForm::kQuestions).question, "a");
+  for (const std::string& bytes :
+       {nested(100), nested(150000), "[" + nested(150000) + "]", std::string(150000, '[')})
+    EXPECT_NE(error_of(bytes).find("more than 100 deep"), std::string::npos);
+  EXPECT_THROW(parse_prompt_file("p", "{\"stop\": " + std::string(150000, '[')), Error);
+}
+
+TEST(TaskFile, SubjectsOfMmlu) {
+  const std::string row = "Which?,a,b,c,d,B\n";
+  const auto subject = [&](const std::string& name) {
+    return parse_task_file(name, row).items.at(0).subject;
+  };
+  EXPECT_EQ(subject("data/test/abstract_algebra_test.csv"), "abstract algebra");
+  EXPECT_EQ(subject("us_history_dev.csv"), "us history");
+  EXPECT_EQ(subject("law_val.csv"), "law");
+  EXPECT_EQ(subject("questions.csv"), "");
+  EXPECT_EQ(
+      only(R"({"question": "q", "subject": "us_history", "choices": ["a", "b"], "answer": 0})",
+           TaskForm::kMmlu)
+          .subject,
+      "us history");
 }
 
 TEST(TaskFile, ThoseThatWerePublished) {
@@ -310,14 +349,16 @@ TEST_F(Prompts, ChoicesAsTheFieldPutsThem) {
   const TaskFile mmlu = parse_task_file(
       "m",
       "{\"question\": \"2+2?\", \"choices\": [\"3\", \"4\"], \"answer\": 1, \"subject\": \"s\"}");
-  EXPECT_EQ(text(mmlu, Grader::kChoice, ""), "2+2?\nA. 3\nB. 4\nAnswer:");
+  const std::string about =
+      "The following are multiple choice questions (with answers) about s.\n\n";
+  EXPECT_EQ(text(mmlu, Grader::kChoice, ""), about + "2+2?\nA. 3\nB. 4\nAnswer:");
   TaskPrompts prompts(mmlu, Grader::kChoice, {});
   std::string warning;
   prompts.use(*model_, &warning);
   const ItemRequests asked = prompts.requests(mmlu.items[0], {});
   ASSERT_EQ(asked.requests.size(), 1u);  // one prompt, two answers
   const Tokenizer& tokenizer = model_->tokenizer();
-  EXPECT_EQ(tokenizer.decode(asked.requests[0].prompt), "2+2?\nA. 3\nB. 4\nAnswer:");
+  EXPECT_EQ(tokenizer.decode(asked.requests[0].prompt), about + "2+2?\nA. 3\nB. 4\nAnswer:");
   EXPECT_EQ(tokenizer.decode(asked.requests[0].answers[0]), " A");
   EXPECT_EQ(tokenizer.decode(asked.requests[0].answers[1]), " B");
   EXPECT_EQ(asked.requests[0].max_tokens, 0u);
@@ -333,6 +374,91 @@ TEST_F(Prompts, ChoicesAsTheFieldPutsThem) {
   EXPECT_EQ(tokenizer.decode(both.requests[1].prompt), "Ann met Eve as Eve");
   EXPECT_EQ(tokenizer.decode(both.requests[1].answers[0]), " sang.");
   EXPECT_EQ(both.choices[1].request, 1u);
+}
+
+TEST_F(Prompts, PreambleOfASubject) {
+  const auto item = [](const std::string& question, const std::string& subject) {
+    return "{\"question\": \"" + question +
+           R"(", "choices": ["x", "y"], "answer": 1, "subject": ")" + subject + "\"}\n";
+  };
+  const TaskFile task = parse_task_file(
+      "m", item("1?", "us_history") + item("2?", "law") + item("3?", "law") + item("4?", ""));
+  const std::string end = "\nA. x\nB. y\nAnswer:";
+  const std::string begin = "The following are multiple choice questions (with answers)";
+  EXPECT_EQ(text(task, Grader::kChoice, "", 0), begin + " about us history.\n\n1?" + end);
+  EXPECT_EQ(text(task, Grader::kChoice, "shots: 1", 1),
+            begin + " about law.\n\n3?" + end + " B\n\n2?" + end);
+  EXPECT_EQ(text(task, Grader::kChoice, "", 3), begin + ".\n\n4?" + end);
+  EXPECT_THROW(text(task, Grader::kChoice, "shots: 1", 0), Error);  // no other of its subject
+  EXPECT_EQ(text(task, Grader::kChoice, "preamble: {subject}:\\n\nsystem: {subject}!\\n", 1),
+            "{subject}!\nlaw:\n2?" + end);
+  EXPECT_EQ(text(task, Grader::kChoice, "preamble:", 1), "2?" + end);
+  EXPECT_EQ(text(task, Grader::kChoice, "template: {question}", 1), "2?");
+}
+
+TEST_F(Prompts, SentencesInATemplate) {
+  const TaskFile task = parse_task_file(
+      "w",
+      R"({"sentence": "Ann met Eve as _ sang.", "option1": "Ann", "option2": "Eve", "answer": "1"}
+{"sentence": "The cup is in the box as _ is small.", "option1": "box", "option2": "cup", "answer": "2"})");
+  TaskPrompts prompts(task, Grader::kChoice,
+                      parse_prompt_file("p", "template: So: {question}\nshots: 1"));
+  std::string warning;
+  prompts.use(*model_, &warning);
+  const ItemRequests asked = prompts.requests(task.items[0], {});
+  ASSERT_EQ(asked.requests.size(), 2u);
+  const std::string shot = "So: The cup is in the box as cup is small.\n\n";
+  EXPECT_EQ(model_->tokenizer().decode(asked.requests[0].prompt), shot + "So: Ann met Eve as Ann");
+  EXPECT_EQ(model_->tokenizer().decode(asked.requests[1].prompt), shot + "So: Ann met Eve as Eve");
+  EXPECT_THROW(TaskPrompts(task, Grader::kChoice, parse_prompt_file("p", "chat: true")), Error);
+}
+
+TEST_F(Prompts, ShotsOfMbppShowWhereToStop) {
+  const TaskFile task = parse_task_file(
+      "m", R"j({"text": "Add.", "code": "def f(): pass", "test_list": ["assert f()"]}
+{"text": "Sub.", "code": "def g(): pass", "test_list": ["assert g()"]})j");
+  const std::string shown = text(task, Grader::kCode, "shots: 1");
+  EXPECT_NE(shown.find("assert g()\n[BEGIN]\ndef g(): pass\n[DONE]\n\nYou are an expert"),
+            std::string::npos)
+      << shown;
+  EXPECT_TRUE(shown.ends_with("assert f()\n[BEGIN]")) << shown;
+  EXPECT_EQ(text(task, Grader::kCode, "shots: 1\ntemplate: {question}"),
+            "Sub.\ndef g(): pass\n\nAdd.");
+}
+
+TEST(PromptFiles, EqualChoicesAreRefused) {
+  const auto refuses = [](const std::string& bytes) {
+    const TaskFile task = parse_task_file("t", bytes);
+    try {
+      TaskPrompts(task, Grader::kChoice, {});
+    } catch (const Error& error) {
+      return std::string(error.what()).find("item 0") != std::string::npos;
+    }
+    return false;
+  };
+  EXPECT_TRUE(refuses(R"({"ctx": "He", "endings": ["a", "b", "a"], "label": 2})"));
+  EXPECT_FALSE(refuses(R"({"ctx": "He", "endings": ["a", "b", "a"], "label": 1})"));
+  EXPECT_TRUE(
+      refuses(R"({"sentence": "As _ sang.", "option1": "Ann", "option2": "Ann", "answer": "1"})"));
+  // Their letters differ.
+  EXPECT_FALSE(refuses(R"({"question": "a", "choices": ["x", "x"], "answer": 0})"));
+}
+
+TEST(PromptFiles, ErrorsNameTheFile) {
+  for (const std::string prompt :
+       {"template: {bogus}", "template: {question} {bogus}", "preamble: {bogus}",
+        "template: Say something.", "template: {subject}", "system: \xFF", "{\"system\": \"\xFF\"}",
+        "shots: many", "{", "what: is this"}) {
+    try {
+      parse_prompt_file("my.prompt", prompt);
+      ADD_FAILURE() << prompt;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.place().file, "my.prompt") << prompt << ": " << error.what();
+    }
+  }
+  for (const char* prompt :
+       {"template: {choices}", "template: {tests}", "system: \xEF\xBF\xBD\xC3\xA9"})
+    EXPECT_NO_THROW(parse_prompt_file("my.prompt", prompt)) << prompt;
 }
 
 TEST_F(Prompts, ItemsWithoutChoicesAreLeftOut) {
@@ -393,102 +519,6 @@ TEST_F(Prompts, FilesThatAreWrong) {
         "stop:", "shots_file: /nowhere/x.jsonl"})
     EXPECT_THROW(text(task, Grader::kExact, prompt), Error) << prompt;
   EXPECT_THROW(text(task, Grader::kCode, ""), Error);
-}
-
-// --- Grades ----------------------------------------------------------------------------------
-
-TaskFile tickets() {
-  return parse_task_file(
-      "t",
-      R"({"question": "Ann Ray here: the bill of $12.50 is wrong, now!", "answer": "{\"name\": \"Ann Ray\", \"kind\": \"billing\", \"sum\": 12.50}"}
-{"question": "Bob May writes about login, 3 tries.", "answer": "{\"name\": \"Bob May\", \"kind\": \"account\", \"sum\": 3}"})");
-}
-
-TEST(JsonGrader, FieldsAndInventions) {
-  const TaskFile task = tickets();
-  const TaskGrader grader(Grader::kJson, task);
-  const auto grade = [&](const std::string& output) { return grader.text(task.items[0], output); };
-  const Grade right =
-      grade("```json\n{\"sum\": 12.5, \"kind\": \"billing\", \"name\": \"Ann Ray\"}\n```");
-  EXPECT_TRUE(right.correct);
-  EXPECT_DOUBLE_EQ(right.score, 1);
-  EXPECT_EQ(right.invented, false);
-
-  // A label that another item has is wrong, not invented; a name that only another item has is.
-  const Grade label = grade(R"({"name": "Ann Ray", "kind": "account", "sum": 12.50})");
-  EXPECT_FALSE(label.correct);
-  EXPECT_DOUBLE_EQ(label.score, 2.0 * 2 / (3 + 3));
-  EXPECT_EQ(label.invented, false);
-  EXPECT_EQ(grade(R"({"name": "Bob May", "kind": "billing", "sum": 12.50})").invented, true);
-  EXPECT_EQ(grade(R"({"name": "Ann Ray", "kind": "weather", "sum": 12.50})").invented, true);
-  EXPECT_EQ(grade(R"({"name": "Ann Ray", "kind": "billing", "sum": 99})").invented, true);
-
-  // Fields too many and too few.
-  EXPECT_DOUBLE_EQ(grade(R"({"name": "Ann Ray"})").score, 2.0 * 1 / (1 + 3));
-  EXPECT_EQ(grade(R"({"name": null})").invented, false);
-  const Grade more = grade(R"({"name": "Ann Ray", "kind": "billing", "sum": 12.5, "x": 1})");
-  EXPECT_FALSE(more.correct);
-  EXPECT_DOUBLE_EQ(more.score, 2.0 * 3 / (4 + 3));
-  EXPECT_EQ(more.invented, true);
-
-  for (const char* output : {"", "Ann Ray", "{\"name\": ", "Sure: {\"name\": 1}", "```"}) {
-    const Grade bad = grade(output);
-    EXPECT_FALSE(bad.parsed) << output;
-    EXPECT_FALSE(bad.correct);
-    EXPECT_EQ(bad.score, 0);
-  }
-  EXPECT_TRUE(grade("[]").parsed);
-  EXPECT_EQ(grade("{}").score, 0);
-}
-
-TEST(JsonGrader, ListsAreBags) {
-  const TaskFile task =
-      parse_task_file("t", R"([{"question": "x y y", "answer": {"list": ["x", "y", "y"]}}])");
-  const TaskGrader grader(Grader::kJson, task);
-  const Grade moved = grader.text(task.items[0], R"({"list": ["y", "x", "y"]})");
-  EXPECT_DOUBLE_EQ(moved.score, 1);
-  EXPECT_FALSE(moved.correct);  // another list all the same
-  EXPECT_DOUBLE_EQ(grader.text(task.items[0], R"({"list": ["y", "y", "y"]})").score, 2.0 * 2 / 6);
-}
-
-TEST(ChoiceGrader, RawAndByLength) {
-  TaskItem item;
-  item.choices = {"no", "certainly not"};
-  item.right = 1;
-  const std::vector<ChoiceScore> scores = {{-4.0, 2}, {-6.5, 13}};
-  const Grade grade = TaskGrader::choice(item, scores);
-  EXPECT_FALSE(grade.correct);
-  EXPECT_EQ(grade.details["normalized"], true);
-  EXPECT_EQ(grade.details["chosen"], 0);
-  const std::vector<ChoiceScore> equal = {{-4.0, 4}, {-4.0, 4}};
-  EXPECT_FALSE(TaskGrader::choice(item, equal).correct);  // the first of equals
-}
-
-TEST(ExactGrader, OutsideAClosedSet) {
-  std::string bytes;
-  for (int i = 0; i < 4; ++i)
-    bytes += "{\"question\": \"" + std::to_string(i) + "\", \"answer\": \"" +
-             (i < 2 ? "valid" : "invalid") + "\"}\n";
-  const TaskFile closed = parse_task_file("t", bytes);
-  const TaskGrader grader(Grader::kExact, closed);
-  EXPECT_TRUE(grader.text(closed.items[0], " valid.").correct);
-  EXPECT_EQ(grader.text(closed.items[0], "invalid").invented, false);
-  EXPECT_EQ(grader.text(closed.items[0], "I think so").invented, true);
-  EXPECT_FALSE(grader.text(closed.items[0], "").parsed);
-  const TaskFile open = three_questions();
-  EXPECT_EQ(TaskGrader(Grader::kExact, open).text(open.items[0], "x").invented, std::nullopt);
-}
-
-TEST(Gsm8kGrader, SymbolsThatTheCodeDoesNotHave) {
-  const TaskFile task = parse_task_file(
-      "t", R"j({"question": "def lum(x):\n    return x - 8\nprint(lum(1))", "answer": "Output: -7"}
-{"question": "How many?", "answer": "#### 1"})j");
-  const TaskGrader grader(Grader::kGsm8k, task);
-  EXPECT_EQ(grader.text(task.items[0], "lum(1) = 1 - 8 = -7. Output: -7").invented, false);
-  const Grade wrong = grader.text(task.items[0], "rov(1) = 1 * 8 = 8. Output: 8");
-  EXPECT_EQ(wrong.invented, true);
-  EXPECT_EQ(wrong.details["unknown"], Json::array({"rov"}));
-  EXPECT_EQ(grader.text(task.items[1], "a + b = 1").invented, std::nullopt);
 }
 
 }  // namespace

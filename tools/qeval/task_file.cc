@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
 #include <numeric>
 #include <regex>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "brink/core/error.h"
 #include "brink/core/fingerprint.h"
 #include "tools/support/cli.h"
+#include "tools/support/json_text.h"
 #include "tools/support/table.h"
 #include "tools/support/text_file.h"
 
@@ -183,6 +185,7 @@ void read_mmlu(const Fields& f, TaskItem& item) {
   item.question = trimmed(f.text("question"));
   item.choices = f.texts("choices");
   item.subject = f.text_or("subject");
+  std::ranges::replace(item.subject, '_', ' ');
   std::string answer = f.text("answer");
   if (answer.size() == 1 && answer[0] >= 'A' && answer[0] <= 'Z')
     answer = std::to_string(answer[0] - 'A');
@@ -305,18 +308,22 @@ const Form& form_of(const std::string& path, const Json& item) {
 }
 
 Json parse(const std::string& path, std::string_view text, std::size_t line) {
+  const std::string where = line > 0 ? "line " + std::to_string(line) : "the file";
+  if (too_deep(text))
+    throw Error(where + " has lists or objects more than " + std::to_string(kMostJsonLevels) +
+                    " deep within each other",
+                {.file = path});
   try {
     return Json::parse(text);
   } catch (const Json::parse_error& error) {
-    throw Error((line > 0 ? "line " + std::to_string(line) : std::string("the file")) +
-                    " is no JSON, at its byte " + std::to_string(error.byte),
-                {.file = path});
+    throw Error(where + " is no JSON, at its byte " + std::to_string(error.byte), {.file = path});
   }
 }
 
 // The items as JSON objects.
 Json items_of_json(const std::string& path, std::string_view bytes) {
   // JSON lines have a whole value in their first line.
+  bytes = without_mark(bytes);
   const std::size_t begin = bytes.find_first_not_of(" \t\r\n");
   if (begin == std::string_view::npos) throw Error("has no items", {.file = path});
   const std::string_view first = bytes.substr(begin, bytes.find('\n', begin) - begin);
@@ -348,6 +355,14 @@ Json items_of_json(const std::string& path, std::string_view bytes) {
   throw Error("has no list of items", {.file = path});
 }
 
+// MMLU's files are named by their subject: abstract_algebra_test.csv. Nothing for other names.
+std::string subject_of(const std::string& path) {
+  const std::string stem = std::filesystem::path(path).stem().string();
+  for (const std::string_view end : {"_test", "_val", "_dev"})
+    if (stem.ends_with(end)) return stem.substr(0, stem.size() - end.size());
+  return "";
+}
+
 // A header names the fields; without one it is a table of MMLU: question, A, B, C, D, answer.
 Json items_of_csv(const std::string& path, std::string_view bytes) {
   const auto rows = parse_csv(path, bytes);
@@ -368,6 +383,7 @@ Json items_of_csv(const std::string& path, std::string_view bytes) {
       item["question"] = row.front();
       item["choices"] = std::vector<std::string>(row.begin() + 1, row.end() - 1);
       item["answer"] = row.back();
+      item["subject"] = subject_of(path);
     } else {
       for (std::size_t c = 0; c < row.size(); ++c) item[rows[0][c]] = row[c];
     }
@@ -395,7 +411,7 @@ std::vector<std::vector<std::string>> parse_csv(const std::string& path, std::st
     row.clear();
     was_quoted = false;
   };
-  if (bytes.starts_with("\xEF\xBB\xBF")) bytes.remove_prefix(3);
+  bytes = without_mark(bytes);
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     const char c = bytes[i];
     if (quoted) {
@@ -442,6 +458,8 @@ TaskFile parse_task_file(const std::string& path, std::string_view bytes) {
     if (item.aliases.empty()) item.aliases = {item.answer};
     if (item.question.empty()) fields.fail("asks nothing");
     if (!item.choices.empty() && item.choices.size() < 2) fields.fail("has a single choice");
+    if (!item.choices.empty() && std::ranges::all_of(item.choices, &std::string::empty))
+      fields.fail("has choices without text");
   }
   return file;
 }

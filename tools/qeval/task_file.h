@@ -31,7 +31,7 @@ struct TaskItem {
   std::int64_t index = 0;  ///< place in the file, from 0
   std::string id;
   std::string cluster;  ///< "cluster", where the file has it
-  std::string subject;  ///< MMLU
+  std::string subject;  ///< MMLU: "abstract algebra"; of CSV without a header by the file's name
   std::string question;
   std::string answer;                ///< the right one as published: of GSM8K with its reasoning
   std::vector<std::string> aliases;  ///< all that count as right; the first is `answer`

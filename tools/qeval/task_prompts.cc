@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
+#include <functional>
 #include <utility>
 
 #include "brink/core/error.h"
 #include "brink/eval/graders.h"
+#include "brink/text/unicode.h"
+#include "tools/support/json_text.h"
 #include "tools/support/table.h"
 #include "tools/support/text_file.h"
 
@@ -25,7 +27,14 @@ struct BuiltIn {
   std::vector<std::string> stop;  // without a chat, where the end of a turn ends the answer
   std::size_t max_tokens;
   const char* separator = " ";
+  const char* preamble = "";
 };
+
+// As lm-evaluation-harness has it, and where an item has no subject.
+constexpr const char* kAboutSubject =
+    "The following are multiple choice questions (with answers) about {subject}.\n\n";
+constexpr const char* kAboutNothing =
+    "The following are multiple choice questions (with answers).\n\n";
 
 BuiltIn built_in(Grader grader, TaskForm form) {
   constexpr const char* kQuestion = "Question: {question}\nAnswer:";
@@ -47,12 +56,12 @@ BuiltIn built_in(Grader grader, TaskForm form) {
             "should pass these tests:\n\n{tests}\n[BEGIN]",
             "Write Python code for this task: {question} It should pass these tests:\n\n"
             "{tests}\n",
-            {"[DONE]"},
+            {"[DONE]", "[BEGIN]", "\nYou are an expert"},
             512,
             "\n"};
       return {"{question}",
               "Complete this Python function. Answer with the whole function:\n\n{question}",
-              {"\nclass", "\ndef", "\n#", "\nif", "\nprint"},
+              {"\nclass", "\ndef", "\n#", "\nif", "\nprint", "\n```"},
               512,
               ""};
     case Grader::kChoice:
@@ -60,12 +69,59 @@ BuiltIn built_in(Grader grader, TaskForm form) {
   }
   if (answers_with_letters(form)) {
     constexpr const char* kLetters = "{question}\n{choices}\nAnswer:";
-    return {kLetters, kLetters, {}, 0};
+    return {kLetters, kLetters, {}, 0, " ", form == TaskForm::kMmlu ? kAboutSubject : ""};
   }
   if (form == TaskForm::kArc || form == TaskForm::kQuestions)
     return {kQuestion, "{question}", {}, 0};
   if (form == TaskForm::kBbh) return {"Q: {question}\nA:", "{question}", {}, 0};
   return {"{question}", "{question}", {}, 0};
+}
+
+// `text` with name(value) in the place of each {name}.
+std::string with_names(std::string_view text,
+                       const std::function<std::string(const std::string&)>& value) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    std::size_t end = i + 1;
+    while (text[i] == '{' && end < text.size() && text[end] >= 'a' && text[end] <= 'z') ++end;
+    if (end == i + 1 || end == text.size() || text[end] != '}') {
+      out += text[i];  // { too, of a JSON example, say
+      continue;
+    }
+    out += value(std::string(text.substr(i + 1, end - i - 1)));
+    i = end;
+  }
+  return out;
+}
+
+// A template that asks nothing would measure nothing, and would do so for hours.
+void check_template(const std::string& path, const char* key, const std::string& text, bool asks) {
+  bool asked = false;
+  with_names(text, [&](const std::string& name) -> std::string {
+    if (name == "question" || name == "choices" || name == "tests")
+      asked = true;
+    else if (name != "subject")
+      throw Error(std::string("the prompt's ") + key + " has {" + printable(name, 40) +
+                      "}, which is none of {question}, {choices}, {tests} and {subject}",
+                  {.file = path});
+    return "";
+  });
+  if (asks && !asked)
+    throw Error("the prompt's template has none of {question}, {choices} and {tests}",
+                {.file = path});
+}
+
+void check_utf8(const std::string& path, std::string_view text) {
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  for (const char* p = begin; p < end;) {
+    const unicode::Decoded d = unicode::decode(p, end);
+    // U+FFFD itself has three bytes.
+    if (d.code_point == unicode::kReplacement &&
+        !std::string_view(p, end).starts_with("\xEF\xBF\xBD"))
+      throw Error("is no UTF-8, at its byte " + std::to_string(p - begin + 1), {.file = path});
+    p += d.bytes;
+  }
 }
 
 std::string unescaped(std::string_view text) {
@@ -129,9 +185,12 @@ bool answers_with_letters(TaskForm form) {
 }
 
 PromptFile parse_prompt_file(const std::string& path, std::string_view text) {
+  text = without_mark(text);
+  check_utf8(path, text);
   const std::size_t begin = text.find_first_not_of(" \t\r\n");
   Json json;
   if (begin != text.npos && text[begin] == '{') {
+    if (too_deep(text)) throw Error("is no prompt: JSON of too many levels", {.file = path});
     try {
       json = Json::parse(text);
     } catch (const Json::parse_error& error) {
@@ -141,6 +200,7 @@ PromptFile parse_prompt_file(const std::string& path, std::string_view text) {
     json = json_of_lines(path, text);
   }
   PromptFile file;
+  file.path = path;
   for (const auto& [key, value] : json.items()) {
     const auto fail = [&, &k = key](const std::string& what) {
       throw Error("'" + printable(k, 40) + "' " + what, {.file = path});
@@ -160,8 +220,12 @@ PromptFile parse_prompt_file(const std::string& path, std::string_view text) {
     };
     if (key == "template") {
       file.text = as_text();
+      check_template(path, "template", *file.text, true);
     } else if (key == "system") {
       file.system = as_text();
+    } else if (key == "preamble") {
+      file.preamble = as_text();
+      check_template(path, "preamble", *file.preamble, false);
     } else if (key == "chat") {
       file.chat = as_truth();
     } else if (key == "thinking") {
@@ -185,8 +249,8 @@ PromptFile parse_prompt_file(const std::string& path, std::string_view text) {
       }
     } else {
       fail(
-          "is no key of a prompt file: template, system, chat, thinking, separator, shots, "
-          "shots_file, max_tokens, stop");
+          "is no key of a prompt file: template, system, preamble, chat, thinking, separator, "
+          "shots, shots_file, max_tokens, stop");
     }
   }
   return file;
@@ -195,6 +259,18 @@ PromptFile parse_prompt_file(const std::string& path, std::string_view text) {
 PromptFile read_prompt_file(const std::string& path) {
   return parse_prompt_file(path, read_text(path));
 }
+
+namespace {
+
+// Equal texts are equally probable: which of them was chosen would say nothing.
+void check_choices(const TaskItem& item) {
+  if (item.choices.empty() || std::ranges::count(item.choices, item.choices[item.right]) < 2)
+    return;
+  throw Error("item " + std::to_string(item.index) + " has its right choice twice: '" +
+              printable(item.choices[item.right], 40) + "'");
+}
+
+}  // namespace
 
 TaskPrompts::TaskPrompts(const TaskFile& task, Grader grader, const PromptFile& file)
     : task_(task), grader_(grader), file_(file) {
@@ -223,7 +299,14 @@ TaskPrompts::TaskPrompts(const TaskFile& task, Grader grader, const PromptFile& 
     throw Error("has no " + std::to_string(shots_) + " items to show before the question",
                 {.file = file.shots_file});
   if (file.max_tokens && *file.max_tokens == 0 && grader != Grader::kChoice)
-    throw Error("a prompt with max_tokens 0 lets the model say nothing");
+    throw Error("a prompt with max_tokens 0 lets the model say nothing", {.file = file.path});
+  if (grader != Grader::kChoice) return;
+  for (const TaskItem& item : task.items) {
+    if (!item.beginnings.empty() && file.chat.value_or(false))
+      throw Error("the model goes on with a sentence that is begun: that is no chat's question",
+                  {.file = file.path});
+    if (takes(item) && !answers_with_letters(task.form)) check_choices(item);
+  }
 }
 
 void TaskPrompts::use(const Model& model, std::string* warning) {
@@ -242,45 +325,37 @@ void TaskPrompts::use(const Model& model, std::string* warning) {
   template_ = file_.text.value_or(chat_ ? own.chat : own.text);
   separator_ = chat_ ? "" : file_.separator.value_or(own.separator);
   system_ = file_.system.value_or("");
+  preamble_ = chat_ ? "" : file_.preamble.value_or(file_.text ? "" : own.preamble);
   stop_ = file_.stop.value_or(chat_ ? std::vector<std::string>{} : own.stop);
   max_tokens_ = grader_ == Grader::kChoice ? 0 : file_.max_tokens.value_or(own.max_tokens);
-  fill(task_.items[0]);  // names what is no variable before anything is computed
 }
 
 bool TaskPrompts::takes(const TaskItem& item) const {
   return grader_ != Grader::kChoice || !closed_.empty() || !item.choices.empty();
 }
 
-std::string TaskPrompts::fill(const TaskItem& item) const {
-  std::string choices, tests;
-  for (std::size_t c = 0; c < item.choices.size(); ++c)
-    choices += (c == 0 ? "" : "\n") + letter(c) + ". " + item.choices[c];
-  for (const std::string& test : item.tests) tests += (tests.empty() ? "" : "\n") + test;
-  const std::map<std::string, const std::string*> values = {{"question", &item.question},
-                                                            {"choices", &choices},
-                                                            {"tests", &tests},
-                                                            {"subject", &item.subject}};
-  std::string out;
-  for (std::size_t i = 0; i < template_.size(); ++i) {
-    if (template_[i] != '{') {
-      out += template_[i];
-      continue;
-    }
-    std::size_t end = i + 1;
-    while (end < template_.size() && template_[end] >= 'a' && template_[end] <= 'z') ++end;
-    if (end == i + 1 || end == template_.size() || template_[end] != '}') {
-      out += '{';  // of a JSON example, say
-      continue;
-    }
-    const std::string name = template_.substr(i + 1, end - i - 1);
-    const auto found = values.find(name);
-    if (found == values.end())
-      throw Error("the prompt's template has {" + name +
-                  "}, which is none of {question}, {choices}, {tests} and {subject}");
-    out += *found->second;
-    i = end;
-  }
-  return out;
+std::string TaskPrompts::fill(const std::string& text, const TaskItem& item,
+                              const std::string& question) const {
+  return with_names(text, [&](const std::string& name) {
+    if (name == "question") return question;
+    if (name == "subject") return item.subject;
+    std::string out;
+    if (name == "tests")
+      for (const std::string& test : item.tests) out += (out.empty() ? "" : "\n") + test;
+    else
+      for (std::size_t c = 0; c < item.choices.size(); ++c)
+        out += (c == 0 ? "" : "\n") + letter(c) + ". " + item.choices[c];
+    return out;
+  });
+}
+
+std::string TaskPrompts::asked(const TaskItem& item, const std::string* beginning) const {
+  return fill(template_, item, beginning != nullptr ? *beginning : item.question);
+}
+
+std::string TaskPrompts::preamble_of(const TaskItem& item) const {
+  const bool nothing = !file_.preamble && item.subject.empty() && !preamble_.empty();
+  return nothing ? kAboutNothing : fill(preamble_, item, item.question);
 }
 
 std::vector<std::string> TaskPrompts::choices_of(const TaskItem& item) const {
@@ -298,6 +373,9 @@ std::size_t TaskPrompts::right_choice(const TaskItem& item) const {
 }
 
 std::string TaskPrompts::shown_answer(const TaskItem& item) const {
+  // A model learns from the shots where to stop.
+  if (task_.form == TaskForm::kMbpp && !chat_ && template_.find("[BEGIN]") != template_.npos)
+    return item.answer + "\n[DONE]";
   if (grader_ != Grader::kChoice || !closed_.empty()) return item.answer;
   if (!item.beginnings.empty()) return item.answer;
   return choices_of(item)[item.right];
@@ -307,37 +385,42 @@ std::string TaskPrompts::shown_answer(const TaskItem& item) const {
 std::vector<const TaskItem*> TaskPrompts::shots_for(const TaskItem& item) const {
   std::vector<const TaskItem*> out;
   const TaskFile& from = shots_task_ ? *shots_task_ : task_;
+  // Exam questions of another subject do not show what this one is like.
+  const bool by_subject =
+      !item.subject.empty() &&
+      std::ranges::any_of(from.items, [](const TaskItem& shot) { return !shot.subject.empty(); });
   for (const TaskItem& shot : from.items) {
     if (out.size() == shots_) break;
-    if (shot.question != item.question && takes(shot)) out.push_back(&shot);
+    const bool alike = !by_subject || shot.subject == item.subject;
+    if (shot.question != item.question && alike && takes(shot)) out.push_back(&shot);
   }
   if (out.size() < shots_)
-    throw Error("item " + std::to_string(item.index) +
-                ": there are too few other questions to show before it");
+    throw Error("item " + std::to_string(item.index) + ": there are too few other questions " +
+                (item.subject.empty() ? "" : "about '" + printable(item.subject, 40) + "' ") +
+                "to show before it");
   return out;
 }
 
-std::string TaskPrompts::rendered(const TaskItem& item) const {
+std::string TaskPrompts::rendered(const TaskItem& item, const std::string* beginning) const {
   if (chat_) {
     std::vector<ChatMessage> messages;
     if (!system_.empty()) messages.push_back({"system", system_});
     for (const TaskItem* shot : shots_for(item)) {
-      messages.push_back({"user", fill(*shot)});
+      messages.push_back({"user", asked(*shot)});
       messages.push_back({"assistant", shown_answer(*shot)});
     }
-    messages.push_back({"user", fill(item)});
+    messages.push_back({"user", asked(item, beginning)});
     ChatOptions options;
     options.thinking = file_.thinking;
     options.date = kDate;
     return chat_->apply(messages, options);
   }
-  std::string out = system_;
+  std::string out = system_ + preamble_of(item);
   for (const TaskItem* shot : shots_for(item)) {
-    const std::string begin =
-        shot->beginnings.empty() ? fill(*shot) : shot->beginnings[shot->right];
-    out += begin + separator_ + shown_answer(*shot) + "\n\n";
+    const std::string* begun = shot->beginnings.empty() ? nullptr : &shot->beginnings[shot->right];
+    out += asked(*shot, begun) + separator_ + shown_answer(*shot) + "\n\n";
   }
-  return out + fill(item);
+  return out + asked(item, beginning);
 }
 
 // Tokens of the prompt and of the answer after it, as the model would read both in one text. Where
@@ -381,9 +464,8 @@ ItemRequests TaskPrompts::requests(const TaskItem& item, const Sampling& samplin
       if (item.beginnings.empty()) {
         out.choices.push_back(place(prompt, separator_ + choices[c], choices[c].size()));
       } else {
-        const std::string with =
-            prompt.substr(0, prompt.size() - fill(item).size()) + item.beginnings[c];
-        out.choices.push_back(place(with, separator_ + item.answer, item.answer.size()));
+        out.choices.push_back(place(rendered(item, &item.beginnings[c]), separator_ + item.answer,
+                                    item.answer.size()));
       }
     }
     return out;
@@ -420,6 +502,7 @@ ItemRequests TaskPrompts::requests(const TaskItem& item, const Sampling& samplin
 Json TaskPrompts::options() const {
   Json json = {{"template", template_}, {"separator", separator_},   {"system", system_},
                {"shots", shots_},       {"max_tokens", max_tokens_}, {"stop", stop_}};
+  if (!preamble_.empty()) json["preamble"] = preamble_;
   if (shots_task_) json["shots_hash"] = shots_task_->hash;
   json["chat"] = chat_ ? std::string(chat_->name()) : "";
   if (file_.thinking) json["thinking"] = *file_.thinking;

@@ -23,8 +23,10 @@ namespace brink::tools {
 /// A prompt file, JSON (an object) or lines "key: value" with \n, \t and \\ in values, lines of #
 /// being comments. What is not there is chosen by the grader, the form of the task and the model.
 struct PromptFile {
+  std::string path;                 ///< for messages
   std::optional<std::string> text;  ///< "template": with {question}, {choices}, {tests}, {subject}
   std::optional<std::string> system;     ///< of a chat; else text before everything
+  std::optional<std::string> preamble;   ///< filled as template is; once, before shots; no chat's
   std::optional<bool> chat;              ///< by the model's chat template
   std::optional<bool> thinking;          ///< of a chat template that has such a switch
   std::optional<std::string> separator;  ///< between prompt and answer, without a chat
@@ -33,6 +35,7 @@ struct PromptFile {
   std::optional<std::size_t> max_tokens;
   std::optional<std::vector<std::string>> stop;  ///< of key: value lines: one for each "stop:"
 };
+/// Both throw Error, naming the file, where it is none, or has a template that asks nothing.
 PromptFile read_prompt_file(const std::string& path);
 PromptFile parse_prompt_file(const std::string& path, std::string_view text);
 
@@ -75,10 +78,14 @@ class TaskPrompts {
   std::string text(const TaskItem& item) const { return rendered(item); }
 
  private:
-  std::string fill(const TaskItem& item) const;
+  std::string fill(const std::string& text, const TaskItem& item,
+                   const std::string& question) const;
+  std::string asked(const TaskItem& item, const std::string* beginning = nullptr) const;
+  std::string preamble_of(const TaskItem& item) const;
   std::string shown_answer(const TaskItem& item) const;
   std::vector<const TaskItem*> shots_for(const TaskItem& item) const;
-  std::string rendered(const TaskItem& item) const;
+  /// `beginning`: with it in the question's place.
+  std::string rendered(const TaskItem& item, const std::string* beginning = nullptr) const;
   std::vector<std::string> choices_of(const TaskItem& item) const;
   std::pair<std::vector<std::int32_t>, std::vector<std::int32_t>> split(
       const std::string& prompt, const std::string& answer) const;
@@ -88,7 +95,7 @@ class TaskPrompts {
   PromptFile file_;
   std::optional<TaskFile> shots_task_;
   std::vector<std::string> closed_;  // kChoice without choices of its own
-  std::string template_, separator_, system_;
+  std::string template_, separator_, system_, preamble_;
   std::vector<std::string> stop_;
   std::size_t shots_ = 0, max_tokens_ = 0;
   std::optional<Model> model_;

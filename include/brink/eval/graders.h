@@ -21,9 +21,9 @@ std::optional<std::string> final_number(std::string_view text);
 /// White space at the ends dropped, elsewhere made one space; a full stop at the end dropped.
 std::string normalize_exact(std::string_view text);
 
-/// As TriviaQA's own evaluation (Joshi et al. 2017): lower case, underscores and punctuation
-/// (ASCII's and the quotes ' ' of U+2018, U+2019 and U+00B4) to spaces, without the words a, an and
-/// the, which end at anything that is no letter or digit, white space made single spaces.
+/// As TriviaQA's own evaluation (Joshi et al. 2017): lower case, underscores and punctuation (that
+/// of ASCII, and U+2018, U+2019, U+00B4) to spaces, without the words a, an and the, which end at
+/// anything that is no letter or digit, white space made single spaces.
 std::string normalize_trivia(std::string_view text);
 
 /// Whether `answer` equals one of `aliases`, all after normalize_trivia().
