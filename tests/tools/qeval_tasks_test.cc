@@ -253,6 +253,10 @@ TEST_F(QevalTasksTest, ShortContextsAreToldAsCut) {
   const Json json = rows(command(trained("arithmetic.jsonl"), "gsm8k", "--limit 4 -c 50"));
   EXPECT_GT(json[0]["truncated"], 0.0);
   EXPECT_EQ(json[0]["items"], 4);
+  const ToolResult none =
+      run(command(trained("arithmetic.jsonl"), "gsm8k", "--limit 4 -c 8", "no"));
+  EXPECT_EQ(Json::parse(none.out)[0]["truncated"], 1.0);
+  EXPECT_NE(none.err.find("4 of 4 items do not fit"), std::string::npos) << none.err;
 }
 
 TEST_F(QevalTasksTest, RefusesWhatCannotBe) {
@@ -268,15 +272,58 @@ TEST_F(QevalTasksTest, RefusesWhatCannotBe) {
   fails(command(facts, "code", "--allow-code"), 1, "facts.jsonl");
   fails(command(facts, "choice"), 1, "facts.jsonl");
   fails(command(facts, "json"), 1, "facts.jsonl");
-  fails(command(facts, "gsm8k"), 1, "no number");
+  fails(command(facts, "gsm8k"), 1, "facts.jsonl: the answer of item 0 has no number");
   fails(command("'" + path("none.jsonl") + "'", "exact"), 1, "none.jsonl");
   fails(command("'" + write("x.jsonl", "{\"question\": \"a\"") + "'", "exact"), 1, "x.jsonl");
   fails(command(facts, "exact", "--prompt '" + write("p", "nothing: 1") + "'"), 1, "nothing");
+  fails(command(facts, "exact", "--prompt '" + write("q", "template: {bogus}") + "'"), 1, "q: ");
+  for (const char* value : {"nan", "inf", "-1", "x"})
+    fails(command(facts, "exact", std::string("--sample 2 --temperature ") + value), 2,
+          "--temperature");
   fails(command(facts, "exact", "--grader json"), 2, "--grader");
   fails(command(facts, "exact", "", "no/such/folder/s.sqlite"), 1, "no/such/folder");
   fails("qeval tasks -m '" + path("none.gguf") + "' --task " + facts + " --grader exact --store '" +
             path("s") + "'",
         1, "none.gguf");
+}
+
+// Items that nobody asked, or a summary that is none: the store is named.
+TEST_F(QevalTasksTest, DamagedStoresAreToldAsSuch) {
+  const std::string two = write("two.jsonl",
+                                "{\"question\": \"1+1=\", \"answer\": \"2\"}\n"
+                                "{\"question\": \"1+2=\", \"answer\": \"3\"}\n");
+  const auto damaged = [&](const std::string& name, auto&& damage) {
+    const std::string arguments = command("'" + two + "'", "gsm8k", "--limit 1", name);
+    rows(arguments);
+    {
+      Store store(path(name));
+      damage(store, store.runs().at(0).id);
+    }
+    const ToolResult result = run(arguments);
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_TRUE(result.is_one_error_of("qeval")) << result.err;
+    EXPECT_NE(result.err.find(name), std::string::npos) << result.err;
+    EXPECT_NE(result.err.find("damaged"), std::string::npos) << result.err;
+  };
+  damaged("summary.sqlite", [](Store& store, std::int64_t run) { store.finish(run, "{"); });
+  damaged("list.sqlite", [](Store& store, std::int64_t run) { store.finish(run, "[]"); });
+  damaged("lacks.sqlite",
+          [](Store& store, std::int64_t run) { store.finish(run, "{\"items\": 1}"); });
+  for (const std::int64_t index : {-1, 1, 2}) {
+    // As it is before the run is finished.
+    const std::string name = "item" + std::to_string(index) + ".sqlite";
+    const std::string arguments = command("'" + two + "'", "gsm8k", "--limit 1", "whole.sqlite");
+    rows(arguments);
+    {
+      Store whole(path("whole.sqlite"), Store::Access::kRead);
+      Store store(path(name));
+      store.add(store.open(whole.runs().at(0).config), Item{.index = index});
+    }
+    const ToolResult result = run(command("'" + two + "'", "gsm8k", "--limit 1", name));
+    EXPECT_TRUE(result.is_one_error_of("qeval")) << result.err;
+    EXPECT_NE(result.err.find(name), std::string::npos) << result.err;
+    EXPECT_NE(result.err.find("not asked"), std::string::npos) << result.err;
+  }
 }
 
 TEST_F(QevalTasksTest, CodeIsRunContained) {
@@ -316,6 +363,36 @@ TEST(TaskFigures, ClustersWidenTheInterval) {
   EXPECT_LT(width(pairs), 1.6 * width(alone));
 }
 
+TEST(TaskFigures, SharesOfOneAnswer) {
+  Item item;
+  EXPECT_EQ(tools::share(item, "truncated"), 0);
+  EXPECT_EQ(tools::share(item, "parsed"), 1);
+  EXPECT_EQ(tools::share(item, "invented"), std::nullopt);
+  item.invented = true;
+  item.details = R"({"invented": {"name": "Bob"}})";  // what, not how much
+  EXPECT_EQ(tools::share(item, "invented"), 1);
+  item.details = "{";
+  EXPECT_THROW(tools::share(item, "parsed"), Error);
+}
+
+// All right is 1, and no more, however many samples there are.
+TEST(TaskFigures, MeansOfOnesAreOnes) {
+  tools::Grade right;
+  right.correct = true;
+  right.score = 1;
+  for (std::size_t n = 1; n <= 100; ++n) {
+    Item item;
+    tools::set_grades(item, std::vector<tools::GradedSample>(n, {"a", false, right}));
+    EXPECT_EQ(item.score, 1.0) << n;
+  }
+  Item old;  // of a store whose means were summed up
+  old.correct = true;
+  old.score = 1.0000000000000002;
+  EXPECT_EQ(tools::summarize(tools::Grader::kJson, std::vector<Item>{old})["score"], 1.0);
+  old.score = 0.9999999999999998;
+  EXPECT_EQ(tools::summarize(tools::Grader::kJson, std::vector<Item>{old})["score"], 1.0);
+}
+
 TEST(TaskFigures, AverageOfSamples) {
   Item item;
   tools::Grade right, wrong;
@@ -329,9 +406,15 @@ TEST(TaskFigures, AverageOfSamples) {
   EXPECT_TRUE(item.truncated);
   EXPECT_EQ(item.invented, true);
   EXPECT_EQ(item.output, "a");
+  EXPECT_DOUBLE_EQ(*tools::share(item, "truncated"), 1.0 / 3);
+  EXPECT_DOUBLE_EQ(*tools::share(item, "parsed"), 1);
+  EXPECT_DOUBLE_EQ(*tools::share(item, "invented"), 1);  // of the one that tells
   const Json figures = tools::summarize(tools::Grader::kJson, std::vector<Item>{item, item});
   EXPECT_NEAR(figures["accuracy"], 2.0 / 3, 1e-12);
   EXPECT_NEAR(figures["score"], 0.75, 1e-12);
+  EXPECT_NEAR(figures["truncated"], 1.0 / 3, 1e-12);
+  EXPECT_EQ(figures["unparsable"], 0.0);
+  EXPECT_EQ(figures["invented"], 1.0);
   EXPECT_EQ(figures["items"], 2);
   EXPECT_FALSE(
       tools::summarize(tools::Grader::kRouge, std::vector<Item>{item}).contains("accuracy"));

@@ -2,7 +2,9 @@
 #include "tools/qeval/tasks.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -93,6 +95,14 @@ std::optional<double> log_probability(const Answers& answers, const ItemRequests
   return result.answers[place.answer].log_probability;
 }
 
+// Whether nothing can be answered, because the prompt, or with it a choice, is too long.
+bool too_long(const ItemRequests& item, std::size_t context) {
+  return std::ranges::any_of(item.requests, [&](const GenerationRequest& request) {
+    if (request.max_tokens > 0) return request.prompt.size() >= context;
+    return !item.choices.empty() && context_of(request) > context;
+  });
+}
+
 Item graded_choice(const TaskItem& task_item, const TaskPrompts& prompts, const ItemRequests& asked,
                    const Answers& answers) {
   Item item;
@@ -138,6 +148,8 @@ class TaskMeasurement {
  private:
   std::size_t context_for(const std::vector<ItemRequests>& all) const;
   std::string key_options(const std::vector<ItemRequests>& all, std::size_t context) const;
+  std::vector<bool> stored(std::int64_t run) const;
+  Json row_of_run(std::int64_t run) const;
   Item graded(std::size_t chosen, const ItemRequests& asked, const Answers& answers) const;
 
   const Model& model_;
@@ -205,6 +217,34 @@ Item TaskMeasurement::graded(std::size_t chosen, const ItemRequests& asked,
   return item;
 }
 
+// By item of the file, whether the store has it.
+std::vector<bool> TaskMeasurement::stored(std::int64_t run) const {
+  std::vector<bool> done(task_.file.items.size(), false);
+  for (const Item& item : store_.items(run)) {
+    const bool asked = item.index >= 0 && std::ranges::binary_search(
+                                              task_.chosen, static_cast<std::size_t>(item.index));
+    if (!asked)
+      throw Error("is damaged: run " + std::to_string(run) + " has an item " +
+                      std::to_string(item.index) + ", which was not asked",
+                  {.file = store_.path()});
+    done[static_cast<std::size_t>(item.index)] = true;
+  }
+  return done;
+}
+
+// What a finished run was found to have.
+Json TaskMeasurement::row_of_run(std::int64_t run) const {
+  Json row = Json::parse(store_.run(run).summary, nullptr, false);
+  const auto has_text = [&](const char* key) { return row.contains(key) && row[key].is_string(); };
+  const bool whole =
+      row.is_object() && row.contains("items") && row["items"].is_number_unsigned() &&
+      std::ranges::all_of(std::array{"weights", "activations", "kv", "grader"}, has_text);
+  if (!whole)
+    throw Error("is damaged: the summary of run " + std::to_string(run) + " cannot be read",
+                {.file = store_.path()});
+  return row;
+}
+
 Json TaskMeasurement::run() {
   std::string warning;
   prompts_.use(model_, &warning);
@@ -217,6 +257,14 @@ Json TaskMeasurement::run() {
   generation.session = session_;
   generation.session.context = context_for(all);
   generation.stop = prompts_.stop();
+  const auto lost = std::ranges::count_if(
+      all, [&](const ItemRequests& item) { return too_long(item, generation.session.context); });
+  if (lost > 0)
+    std::fprintf(
+        stderr,
+        "qeval: warning: %s: %td of %zu items do not fit into a context of %zu tokens: they "
+        "count as cut off and wrong\n",
+        printable(task_.path).c_str(), lost, all.size(), generation.session.context);
   std::size_t count = 0;
   for (const ItemRequests& item : all) count += item.requests.size();
   generation.sequences = std::min(options_.batch, count);
@@ -228,12 +276,8 @@ Json TaskMeasurement::run() {
   config.options = key_options(all, generation.session.context);
   const std::int64_t run = store_.open(config);
   if (!store_.finished(run)) {
-    std::vector<bool> done(task_.file.items.size(), false);
-    std::size_t found = 0;
-    for (const Item& item : store_.items(run)) {
-      done.at(static_cast<std::size_t>(item.index)) = true;
-      ++found;
-    }
+    const std::vector<bool> done = stored(run);
+    const auto found = static_cast<std::size_t>(std::ranges::count(done, true));
     if (found > 0) std::fprintf(stderr, "qeval: %zu items from an earlier run\n", found);
     // Requests of all items that are left, and whose they are.
     std::vector<GenerationRequest> requests;
@@ -266,8 +310,12 @@ Json TaskMeasurement::run() {
     Json row = row_of(model_, session_, generator.session().backend_name());
     row["task"] = config.data;
     row["grader"] = name_of(task_.grader);
-    const Json figures = summarize(task_.grader, store_.items(run));
-    row.update(figures);
+    try {
+      row.update(summarize(task_.grader, store_.items(run)));
+    } catch (const Error& error) {
+      if (!error.place().file.empty()) throw;
+      throw Error(error.what(), {.file = store_.path()});
+    }
     const GenerationWork& work = generator.work();
     row["tokens_per_second"] = nullptr;
     if (!requests.empty())
@@ -276,7 +324,7 @@ Json TaskMeasurement::run() {
           seconds;
     store_.finish(run, to_text(row));
   }
-  Json row = Json::parse(store_.run(run).summary);
+  Json row = row_of_run(run);
   row["model"] = config.model;  // the same may lie elsewhere now
   row["task"] = config.data;
   row["options"] = Json::parse(config.options);
@@ -375,6 +423,13 @@ CLI::App* add_tasks(CLI::App& app, TasksOptions& options) {
       ->check(CLI::Range(std::size_t{1}, std::size_t{1000}))
       ->option_text("N");
   command->add_option("--temperature", options.temperature, "Of samples (default: 0.8)")
+      ->check(
+          [](const std::string& text) {  // Range lets NaN through
+            float value = 0;
+            const bool number = CLI::detail::lexical_cast(text, value) && std::isfinite(value);
+            return number ? "" : "'" + text + "' is no number";
+          },
+          "")
       ->check(CLI::Range(0.01f, 100.0f))
       ->option_text("T");
   command->add_option("--seed", options.seed, "Of samples and of --random (default: 42)")
