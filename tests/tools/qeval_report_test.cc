@@ -468,6 +468,28 @@ TEST_F(ReportOfRunsTest, AccuracyAndScoreAreBothCompared) {
   EXPECT_FALSE(rows[3].contains("accuracy"));
 }
 
+// Of several samples of an item the share that was cut off counts, not whether any was.
+TEST_F(ReportOfRunsTest, SharesAreOfAnswers) {
+  Store store(file());
+  tools::RunConfig config = example_config("tasks", "m", "F16", 16, "f32", "f32");
+  config.options = R"({"grader":"exact","samples":4})";
+  const std::int64_t run = store.open(config);
+  store.add(
+      run,
+      tools::Item{.id = "0",
+                  .parsed = false,
+                  .truncated = true,
+                  .invented = true,
+                  .details = R"({"accuracy":0.5,"truncated":0.25,"parsed":0.75,"invented":0.5})"});
+  store.add(run, tools::Item{.index = 1, .id = "1", .parsed = true});
+  store.finish(run, "{}");
+  const Analysis analysis = analysis_of(file());
+  EXPECT_DOUBLE_EQ(analysis.scores[0].accuracy.value, 0.25);
+  EXPECT_DOUBLE_EQ(analysis.scores[0].truncated, 0.125);
+  EXPECT_DOUBLE_EQ(analysis.scores[0].unparsed, 0.125);
+  EXPECT_DOUBLE_EQ(analysis.scores[0].invented.value(), 0.5);
+}
+
 // Weights down, activations and KV cache across; none of one column.
 TEST_F(QevalReportTest, DialShowsWeightsAndActivations) {
   const Analysis analysis = analysis_of(example());

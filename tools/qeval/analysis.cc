@@ -7,6 +7,7 @@
 
 #include "brink/core/error.h"
 #include "tools/qeval/cluster_numbers.h"
+#include "tools/qeval/tasks.h"
 
 namespace brink::tools {
 namespace {
@@ -55,11 +56,12 @@ TaskScore score_of(const TaskRun& run, Measure measure) {
   const double n = static_cast<double>(result.items);
   double known = 0, invented = 0, with_log = 0, log = 0;
   for (const Item& item : *run.items) {
-    result.truncated += item.truncated / n;
-    result.unparsed += !item.parsed / n;
-    if (item.invented) {
+    // Of several samples their share: an item counts once.
+    result.truncated += share(item, "truncated").value_or(0) / n;
+    result.unparsed += (1 - share(item, "parsed").value_or(1)) / n;
+    if (const auto of_item = share(item, "invented")) {
       known += 1;
-      invented += *item.invented;
+      invented += *of_item;
     }
     if (item.log_probability) {
       with_log += 1;
