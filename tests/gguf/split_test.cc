@@ -91,7 +91,7 @@ TEST_F(Split, HasTheFingerprintOfTheWhole) {
   GgufWriter writer(folder_.path("whole.gguf"), 64);
   const Gguf parts = Gguf::open(first_);
   writer.copy_metadata(parts);
-  // In another order: only names, types, shapes and data count.
+  // In another order: it does not count, nor do the keys of splitting.
   const std::vector<const char*> names = {"d", "b", "c", "a"};
   for (const char* name : names) writer.declare(*parts.find_tensor(name), TensorType::kI8);
   for (const char* name : names) writer.append(name, std::span(parts.find_tensor(name)->data, 8));
@@ -116,6 +116,38 @@ TEST_F(Split, FingerprintDependsOnNamesTypesShapesAndData) {
   EXPECT_NE(of("a", TensorType::kI16, {4}, 1), base);
   EXPECT_NE(of("a", TensorType::kI8, {4, 2}, 1), base);
   EXPECT_NE(of("a", TensorType::kI8, {8}, 2), base);
+}
+
+// Two files with the same tensors may be two models: another rotary base gives other results.
+TEST_F(Split, FingerprintDependsOnMetadataThatDecideResults) {
+  const auto of = [&](auto&& set) {
+    GgufWriter writer(folder_.path("t.gguf"));
+    writer.set("general.architecture", "llama");
+    set(writer);
+    writer.declare("a", TensorType::kI8, std::vector<std::uint64_t>{8});
+    writer.append("a", std::vector<std::byte>(8));
+    writer.finish();
+    return fingerprint(Gguf::open(folder_.path("t.gguf")));
+  };
+  const std::string base = of([](GgufWriter& writer) {
+    writer.set("general.name", "A");
+    writer.set("quantize.imatrix.file", "x");
+    writer.set("llama.rope.freq_base", 10000.0f);
+    writer.set("tokenizer.ggml.pre", "llama-bpe");
+  });
+  EXPECT_EQ(base, of([](GgufWriter& writer) {
+              writer.set("tokenizer.ggml.pre", "llama-bpe");
+              writer.set("llama.rope.freq_base", 10000.0f);
+              writer.set("general.name", "B");
+            }));
+  EXPECT_NE(base, of([](GgufWriter& writer) {
+              writer.set("llama.rope.freq_base", 500000.0f);
+              writer.set("tokenizer.ggml.pre", "llama-bpe");
+            }));
+  EXPECT_NE(base, of([](GgufWriter& writer) {
+              writer.set("llama.rope.freq_base", 10000.0f);
+              writer.set("tokenizer.ggml.pre", "qwen2");
+            }));
 }
 
 TEST_F(Split, MissingPart) {

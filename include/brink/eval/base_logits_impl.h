@@ -64,13 +64,6 @@ std::string BaseLogits::key(const Model& model, const TokenWindows& windows) {
   key.add(std::string_view(base_logits_detail::kMagic, sizeof(base_logits_detail::kMagic)));
   key.add("f32 activations, f32 KV");
   key.add(fingerprint(model.gguf()));
-  for (const GgufEntry& entry : model.gguf().metadata()) {
-    const std::uint64_t numbers[] = {
-        entry.key.size(), static_cast<std::uint64_t>(entry.value.type()), entry.value.raw().size()};
-    key.add(std::as_bytes(std::span(numbers)));
-    key.add(entry.key);
-    key.add(entry.value.raw());
-  }
   const std::uint64_t context = windows.context();
   key.add(std::as_bytes(std::span(&context, 1)));
   key.add(std::as_bytes(windows.ids()));

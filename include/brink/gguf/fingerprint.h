@@ -1,4 +1,5 @@
-// The fingerprint of a model's weights, whatever its metadata say and however it is split.
+// The fingerprint of a model: what decides its results, whatever it is called and however it is
+// split.
 #ifndef BRINK_GGUF_FINGERPRINT_H_
 #define BRINK_GGUF_FINGERPRINT_H_
 
@@ -9,8 +10,11 @@
 
 namespace brink {
 
-/// Over the names, types, shapes and data of all tensors, in the order of their names, so that
-/// metadata, the order of tensors, alignment and splitting do not count. Reads all data.
+/// Over the names, types, shapes and data of all tensors and over the metadata, both in the order
+/// of their names, so that this order, alignment and splitting do not count. Metadata that tell
+/// where a file comes from do not count either: general.* (but the architecture), quantize.*,
+/// split.*. Those of the architecture and the tokenizer change results without a tensor being
+/// another. Reads all data.
 std::string fingerprint(const Gguf& gguf);
 
 }  // namespace brink
