@@ -1,7 +1,12 @@
 #include "tools/support/table.h"
 
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <numeric>
 #include <utility>
 
 namespace brink::tools {
@@ -35,21 +40,80 @@ void Table::add(std::vector<std::string> cells) {
   rows_.push_back(std::move(cells));
 }
 
-std::string Table::text() const {
-  std::vector<std::size_t> widths(right_.size());
-  for (const auto& row : rows_)
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width_of(row[i]));
+std::size_t Table::width_of_column(std::size_t column) const {
+  std::size_t width = 0;
+  for (const auto& row : rows_) width = std::max(width, width_of(row[column]));
+  return width;
+}
+
+bool Table::same_everywhere(std::size_t column) const {
+  return std::all_of(rows_.begin() + 1, rows_.end(),
+                     [&](const auto& row) { return row[column] == rows_[1][column]; });
+}
+
+std::string Table::block(const std::vector<std::size_t>& columns) const {
+  std::vector<std::size_t> widths;
+  for (const std::size_t column : columns) widths.push_back(width_of_column(column));
   std::string text;
   for (const auto& row : rows_) {
     std::string line;
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      const std::string space(widths[i] - width_of(row[i]), ' ');
-      line += (i == 0 ? "" : "  ") + (right_[i] ? space + row[i] : row[i] + space);
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      const std::string& cell = row[columns[i]];
+      const std::string space(widths[i] - width_of(cell), ' ');
+      line += (i == 0 ? "" : "  ") + (right_[columns[i]] ? space + cell : cell + space);
     }
     line.erase(line.find_last_not_of(' ') + 1);
     text += line + '\n';
   }
   return text;
+}
+
+std::string Table::text(std::size_t width) const {
+  std::vector<std::size_t> all(right_.size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  const auto width_of_columns = [&](const std::vector<std::size_t>& columns) {
+    std::size_t sum = 0;
+    for (const std::size_t column : columns) sum += width_of_column(column) + 2;
+    return sum - std::min<std::size_t>(sum, 2);
+  };
+  if (width == 0 || rows_.size() < 2 || width_of_columns(all) <= width) return block(all);
+  std::string common;  // lines of what all rows have in common
+  std::size_t line = 0;
+  std::vector<std::size_t> names, others;
+  for (const std::size_t column : all) {
+    if (column == 0 || (!right_[column] && others.empty() && !same_everywhere(column))) {
+      names.push_back(column);
+    } else if (!right_[column] && same_everywhere(column)) {
+      const std::string part = rows_[0][column] + " " + rows_[1][column];
+      if (line > 0 && line + 2 + width_of(part) > width) {
+        common += ",\n";
+        line = 0;
+      }
+      common += (line > 0 ? ", " : "") + part;
+      line += (line > 0 ? 2 : 0) + width_of(part);
+    } else {
+      others.push_back(column);
+    }
+  }
+  if (!common.empty()) common += "\n";
+  std::string text;
+  for (std::size_t next = 0; next < others.size() || text.empty();) {
+    std::vector<std::size_t> columns = names;
+    do {
+      if (next < others.size()) columns.push_back(others[next++]);
+    } while (next < others.size() &&
+             width_of_columns(columns) + 2 + width_of_column(others[next]) <= width);
+    text += (text.empty() ? "" : "\n") + common + block(columns);
+  }
+  return text;
+}
+
+std::size_t output_width() {
+  winsize size{};
+  if (::isatty(STDOUT_FILENO) != 0 && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+    return size.ws_col;
+  const char* columns = std::getenv("COLUMNS");
+  return columns == nullptr ? 0 : std::strtoul(columns, nullptr, 10);
 }
 
 std::string fixed(double value, int decimals) {
