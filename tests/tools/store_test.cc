@@ -294,6 +294,45 @@ TEST_F(StoreTest, ALockIsWaitedForAndThenNamed) {
   EXPECT_EQ(store.items(run).size(), 2u);
 }
 
+TEST_F(StoreTest, TogetherIsAllOrNothing) {
+  Store store(path());
+  const std::int64_t run = store.open(config_of("F16"));
+  store.add(run, item_of(0));
+  Item changed = item_of(0);
+  changed.output = "changed";
+  EXPECT_ERROR(store.together([&] {
+    store.replace(run, changed);
+    store.add(store.open(config_of("Q8_0")), item_of(1));
+    store.replace(run, item_of(1));
+  }),
+               "no item 1");
+  expect_equal(store.items(run)[0], item_of(0));
+  EXPECT_EQ(store.runs().size(), 1u);
+  store.together([&] {
+    store.replace(run, changed);
+    store.add(run, item_of(1));
+  });
+  EXPECT_EQ(store.items(run)[0].output, "changed");
+  EXPECT_EQ(store.items(run).size(), 2u);
+}
+
+TEST_F(StoreTest, AReaderLeavesNothingBehind) {
+  {
+    Store store(path());
+    store.add(store.open(config_of("F16")), item_of(0));
+  }
+  const auto files = [&] {
+    return std::distance(std::filesystem::directory_iterator(folder_.path("")), {});
+  };
+  ASSERT_EQ(files(), 1);
+  {
+    Store store(path(), Store::Access::kRead);
+    EXPECT_EQ(store.runs().size(), 1u);
+    EXPECT_ERROR(store.set_note("a", "b"), "cannot be written");
+  }
+  EXPECT_EQ(files(), 1);
+}
+
 // Runs `body` in a process of its own; its exit code, or -1 when a signal ended it.
 template <class F>
 pid_t start(F&& body) {
@@ -311,6 +350,30 @@ int wait_for(pid_t child) {
   int status = 0;
   ::waitpid(child, &status, 0);
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+// A store on a medium that cannot be written to, or of somebody else.
+TEST_F(StoreTest, WhatMayNotBeWrittenIsReadAndNamed) {
+  if (::geteuid() != 0) GTEST_SKIP() << "takes another user";
+  const std::string folder = folder_.path("a #1%20?");
+  const std::string file = folder + "/results.sqlite";
+  std::filesystem::create_directory(folder);
+  {
+    Store store(file);
+    store.add(store.open(config_of("F16")), item_of(0));
+  }
+  std::filesystem::permissions(folder_.path(""), std::filesystem::perms(0755));
+  std::filesystem::permissions(folder, std::filesystem::perms(0555));
+  const pid_t child = start([&] {
+    if (::setgid(65534) != 0 || ::setuid(65534) != 0) return 2;
+    if (Store(file, Store::Access::kRead).runs().size() != 1) return 3;
+    EXPECT_ERROR(Store(folder + "/new.sqlite"),
+                 "new.sqlite: cannot open: its folder cannot be written to: Permission denied");
+    EXPECT_ERROR(Store(folder + "/new.sqlite", Store::Access::kRead),
+                 "new.sqlite: cannot open: No such file");
+    return ::testing::Test::HasFailure() ? 1 : 0;
+  });
+  EXPECT_EQ(wait_for(child), 0);
 }
 
 TEST_F(StoreTest, AFullDiskLosesNothing) {

@@ -1,7 +1,7 @@
 #include "tools/qeval/run_config.h"
 
+#include "brink/core/error.h"
 #include "brink/cpu/thread_pool.h"
-#include "tools/support/cli.h"
 #include "tools/support/model_size.h"
 #include "tools/support/type_name.h"
 
@@ -27,6 +27,15 @@ RunConfig describe(const std::string& kind, const Model& model, const SessionOpt
   }
   config.threads = session.threads == 0 ? ThreadPool::default_threads() : session.threads;
   return config;
+}
+
+Json stored_object(const Store& store, std::int64_t run, const std::string& what,
+                   const std::string& text) {
+  Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object())
+    throw Error("is damaged: " + what + " of run " + std::to_string(run) + " is no JSON object",
+                {.file = store.path()});
+  return json;
 }
 
 }  // namespace brink::tools

@@ -7,6 +7,7 @@
 #include "brink/model/model.h"
 #include "brink/model/session.h"
 #include "tools/qeval/store.h"
+#include "tools/support/cli.h"
 
 namespace brink::tools {
 
@@ -15,6 +16,11 @@ namespace brink::tools {
 /// it takes reading every tensor.
 RunConfig describe(const std::string& kind, const Model& model, const SessionOptions& session,
                    const std::string& model_hash);
+
+/// An object that the store keeps as text, "options" of a run for instance. Throws Error, naming
+/// store, run and `what`, where it is damaged.
+Json stored_object(const Store& store, std::int64_t run, const std::string& what,
+                   const std::string& text);
 
 }  // namespace brink::tools
 

@@ -1,9 +1,13 @@
 #include "tools/qeval/store.h"
 
 #include <sqlite3.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <utility>
@@ -96,6 +100,27 @@ std::string machine() {
     break;
   }
   return processor + ", " + best_kernels().name;
+}
+
+bool exists(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::exists(path, error);
+}
+
+std::string folder_of(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
+// As the path of a URI.
+std::string uri_of(const std::string& path) {
+  std::string text;
+  for (const char c : path) {
+    char escaped[8];
+    std::snprintf(escaped, sizeof escaped, "%%%02X", static_cast<unsigned char>(c));
+    text += c == '%' || c == '?' || c == '#' ? std::string(escaped) : std::string(1, c);
+  }
+  return text;
 }
 
 // The command line of this process as a shell reads it.
@@ -225,20 +250,25 @@ class Store::Statement {
 // Undone unless committed. Takes the write lock at once, so that it cannot fail for a lock later.
 class Store::Transaction {
  public:
-  explicit Transaction(const Store& store) : store_(store) { store.execute("BEGIN IMMEDIATE"); }
+  explicit Transaction(const Store& store)
+      : store_(store), done_(sqlite3_get_autocommit(store.database_) == 0), inner_(done_) {
+    if (!inner_) store.execute("BEGIN IMMEDIATE");
+  }
   Transaction(const Transaction&) = delete;
   Transaction& operator=(const Transaction&) = delete;
   ~Transaction() {
     if (!done_) sqlite3_exec(store_.database_, "ROLLBACK", nullptr, nullptr, nullptr);
   }
   void commit() {
+    if (inner_) return;
     store_.execute("COMMIT");
     done_ = true;
   }
 
  private:
   const Store& store_;
-  bool done_ = false;
+  bool done_;
+  const bool inner_;  // of another transaction, which decides
 };
 
 void Store::fail(int code) const {
@@ -255,8 +285,15 @@ void Store::fail(int code) const {
       throw error("is locked by another process");
     case SQLITE_FULL:
       throw error("cannot write: the disk is full");
-    case SQLITE_CANTOPEN:
+    case SQLITE_CANTOPEN: {
+      // SQLite tries to read what it may not create, and then knows only that it is not there.
+      const std::string folder = folder_of(path_);
+      const bool creates = access_ == Access::kWrite || exists(path_);
+      if (creates && exists(folder) && ::access(folder.c_str(), W_OK) != 0)
+        throw error(std::string("cannot open: its folder cannot be written to: ") +
+                    std::strerror(errno));
       throw error("cannot open" + reason);
+    }
     case SQLITE_READONLY:
       throw error("cannot be written to");
     case SQLITE_IOERR:
@@ -278,23 +315,35 @@ std::int64_t Store::pragma(const char* sql) const {
   return value;
 }
 
-Store::Store(std::string path, Access access) : path_(std::move(path)) {
-  const int flags =
-      access == Access::kRead ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-  const int code = sqlite3_open_v2(path_.c_str(), &database_, flags | SQLITE_OPEN_NOMUTEX, nullptr);
+Store::Store(std::string path, Access access) : path_(std::move(path)), access_(access) {
   try {
-    if (database_ == nullptr) throw Error("not enough memory", {.file = path_});
-    if (code != SQLITE_OK) fail(code);
-    prepare_file(access);
+    open_file();
+    prepare_file();
   } catch (...) {
     sqlite3_close(database_);
     throw;
   }
 }
 
+void Store::open_file() {
+  int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+  std::string name = path_;
+  if (access_ == Access::kWrite) flags |= SQLITE_OPEN_CREATE;
+  // A store is read with the rights to write where there are any, for only then the last reader
+  // takes its log and index away. Where there are none, and no log either, nobody writes to it.
+  if (access_ == Access::kRead && exists(path_) && !exists(path_ + "-wal") &&
+      (::access(path_.c_str(), W_OK) != 0 || ::access(folder_of(path_).c_str(), W_OK) != 0)) {
+    flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI;
+    name = "file://" + uri_of(std::filesystem::absolute(path_).string()) + "?immutable=1";
+  }
+  const int code = sqlite3_open_v2(name.c_str(), &database_, flags, nullptr);
+  if (database_ == nullptr) throw Error("not enough memory", {.file = path_});
+  if (code != SQLITE_OK) fail(code);
+}
+
 Store::~Store() { sqlite3_close(database_); }
 
-void Store::prepare_file(Access access) {
+void Store::prepare_file() {
   sqlite3_extended_result_codes(database_, 1);
   sqlite3_busy_timeout(database_, kBusyMilliseconds);
   const auto check = [&] {
@@ -306,8 +355,11 @@ void Store::prepare_file(Access access) {
                   {.file = path_});
   };
   const auto empty = [&] { return pragma("SELECT count(*) FROM sqlite_schema") == 0; };
-  if (access == Access::kRead || !empty()) check();
-  if (access == Access::kRead) return;
+  if (access_ == Access::kRead || !empty()) check();
+  if (access_ == Access::kRead) {
+    execute("PRAGMA query_only = ON");
+    return;
+  }
   // Written by appending to a log: readers do not wait for a writer, and what was committed is
   // there after a kill. With synchronous = NORMAL the log is not forced to the disk at every
   // commit, so that a power failure may take the last commits, but no part of one.
@@ -413,6 +465,12 @@ void Store::add(std::int64_t run, std::span<const Item> items) {
   Statement time(*this, "UPDATE runs SET seconds = seconds + ? WHERE id = ?");
   time << seconds_since_last(run) << run;
   time.run();
+  transaction.commit();
+}
+
+void Store::together(const std::function<void()>& work) {
+  Transaction transaction(*this);
+  work();
   transaction.commit();
 }
 

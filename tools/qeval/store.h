@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -21,7 +22,7 @@ struct RunConfig {
   std::string kind;            ///< "tasks", "perplexity", "divergence", "speed"
   std::string model;           ///< path
   std::string model_name;      ///< general.name
-  std::string model_hash;      ///< fingerprint of the tensors (gguf/fingerprint.h)
+  std::string model_hash;      ///< fingerprint (gguf/fingerprint.h)
   std::string weights;         ///< "Q4_K_M", "F16"
   double bits_per_weight = 0;  ///< 8 x bytes of all tensors / their weights
   std::uint64_t file_bytes = 0;
@@ -83,7 +84,9 @@ struct StoredRun {
 /// by a later brink, damaged, locked for more than five seconds, a full disk.
 class Store {
  public:
-  enum class Access { kRead, kWrite };  ///< kWrite creates a file that is not there
+  /// kWrite creates a file that is not there. kRead changes no results and leaves no other files
+  /// behind; it reads stores that may not be written to, too.
+  enum class Access { kRead, kWrite };
 
   explicit Store(std::string path, Access access = Access::kWrite);
   Store(const Store&) = delete;
@@ -104,6 +107,8 @@ class Store {
   /// same run.
   void add(std::int64_t run, std::span<const Item> items);
   void add(std::int64_t run, const Item& item) { add(run, std::span(&item, 1)); }
+  /// All that `work` writes, or nothing of it.
+  void together(const std::function<void()>& work);
   /// Exchanges what a better grader says of an item that is there.
   void replace(std::int64_t run, const Item& item);
   /// `summary`: a flat JSON object with the keys of --json. May be called again, to change it.
@@ -128,12 +133,14 @@ class Store {
 
   void execute(const char* sql) const;
   std::int64_t pragma(const char* sql) const;
-  void prepare_file(Access access);
+  void open_file();
+  void prepare_file();
   /// Throws Error for an SQLite result code.
   [[noreturn]] void fail(int code) const;
   double seconds_since_last(std::int64_t run);
 
   std::string path_;
+  Access access_;
   sqlite3* database_ = nullptr;
   std::map<std::int64_t, std::chrono::steady_clock::time_point> last_;  // by run
 };
