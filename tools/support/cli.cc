@@ -1,7 +1,12 @@
 #include "tools/support/cli.h"
 
+#include <signal.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <new>
 #include <utility>
@@ -17,6 +22,37 @@ int fail(const CLI::App& app, std::string message, int code) {
   std::fflush(stdout);
   std::fprintf(stderr, "%s: %s\n", app.get_name().c_str(), message.c_str());
   return code;
+}
+
+// The words of a command line that nothing took: what is misspelled, rather than what is then
+// missing, should be named.
+std::string unknown_word(const CLI::App& app) {
+  const std::vector<std::string> words = app.remaining(true);
+  if (words.empty()) return "";
+  const auto option =
+      std::ranges::find_if(words, [](const std::string& word) { return word.starts_with('-'); });
+  const std::vector<const CLI::App*> commands =
+      app.get_subcommands([](const CLI::App*) { return true; });
+  if (!commands.empty() && app.get_subcommands().empty() && !words[0].starts_with('-')) {
+    std::string known;
+    for (const CLI::App* command : commands)
+      known += (known.empty() ? "" : ", ") + command->get_name();
+    return "'" + words[0] + "' is no subcommand: " + known;
+  }
+  if (option == words.end()) return "";
+  return "'" + *option + "' is no option";
+}
+
+char interrupt_text[256];  // a handler may call nothing that allocates
+
+void on_interrupt(int signal) {
+  // What fails here is lost: the process ends.
+  if (::isatty(STDERR_FILENO) != 0) {
+    [[maybe_unused]] const ssize_t ended = ::write(STDERR_FILENO, "\n", 1);
+  }
+  [[maybe_unused]] const ssize_t said =
+      ::write(STDERR_FILENO, interrupt_text, std::strlen(interrupt_text));
+  ::raise(signal);  // SA_RESETHAND: it ends the process now, as a shell expects
 }
 
 template <class T>
@@ -107,6 +143,8 @@ std::string to_text(const Json& json, int indent) {
 
 int run_tool(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
   app.set_help_flag("-h,--help", "Show this help");
+  // A file that may not grow further is an error of the call that writes, which names the file.
+  ::signal(SIGXFSZ, SIG_IGN);
   int code = 0;
   try {
     app.parse(argc, argv);
@@ -114,6 +152,8 @@ int run_tool(CLI::App& app, int argc, char** argv, const std::function<int()>& b
   } catch (const CLI::CallForHelp&) {
     std::printf("%s", app.help().c_str());
   } catch (const CLI::ParseError& error) {
+    if (const std::string unknown = unknown_word(app); !unknown.empty())
+      return fail(app, unknown + " (see --help)", 2);
     return fail(app, std::string(error.what()) + " (see --help)", 2);
   } catch (const UsageError& error) {
     return fail(app, std::string(error.what()) + " (see --help)", 2);
@@ -125,6 +165,27 @@ int run_tool(CLI::App& app, int argc, char** argv, const std::function<int()>& b
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
     return fail(app, "cannot write to standard output", 1);
   return code;
+}
+
+void say_on_interrupt(const std::string& text) {
+  std::snprintf(interrupt_text, sizeof interrupt_text, "%s\n", text.c_str());
+  struct sigaction before {};
+  ::sigaction(SIGINT, nullptr, &before);
+  if (before.sa_handler == SIG_IGN) return;
+  struct sigaction action {};
+  action.sa_handler = on_interrupt;
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER);
+  ::sigaction(SIGINT, &action, nullptr);
+}
+
+CLI::Validator number_from(double low, double high) {
+  return CLI::Validator(
+      [low, high](std::string& text) -> std::string {
+        double value = 0;
+        if (CLI::detail::lexical_cast(text, value) && value >= low && value <= high) return "";
+        return "'" + text + "' is no number from " + Json(low).dump() + " to " + Json(high).dump();
+      },
+      "");
 }
 
 void add_engine_options(CLI::App& app, EngineOptions& options) {

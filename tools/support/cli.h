@@ -25,6 +25,13 @@ std::string to_text(const Json& json, int indent = -1);
 /// thrown by `body` or standard output that cannot be written; 2 for wrong usage.
 int run_tool(CLI::App& app, int argc, char** argv, const std::function<int()>& body);
 
+/// What SIGINT says before it ends the process: with a bar on the terminal, its line is ended
+/// first. A process that was started with SIGINT ignored goes on ignoring it. `text` is one line.
+void say_on_interrupt(const std::string& text);
+
+/// A number from `low` to `high`: CLI::Range lets NaN pass.
+CLI::Validator number_from(double low, double high);
+
 /// Wrong usage that parsing alone cannot find. Exit code 2.
 class UsageError : public std::runtime_error {
  public:

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "brink/quant/importance.h"
 #include "brink/quantize/quantize.h"
@@ -16,6 +17,11 @@ struct Importance {
 
   /// `options` refer to this then.
   void apply(QuantizeOptions& options) const;
+
+  /// Names of the tensors that get other weights and have no importance. An embedding that is not
+  /// the output, too, is not among them: it is multiplied with nothing. Throws Error, naming file
+  /// and tensor, for importance of other widths.
+  std::vector<std::string> missing(const std::vector<PlannedTensor>& plan) const;
 
   std::string path;
   std::optional<ImportanceMatrix> matrix;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "brink/core/error.h"
+#include "tools/support/cli.h"
 
 namespace brink::tools {
 
@@ -48,6 +49,31 @@ void OutputFile::close() {
 
 void OutputFile::fail(const char* what) {
   throw Error(std::string(what) + ": " + std::strerror(errno), {.file = path_});
+}
+
+void check_output(const std::string& output, std::initializer_list<std::string> inputs) {
+  namespace fs = std::filesystem;
+  if (output.empty()) return;
+  std::error_code error;
+  // A terminal or /dev/null may be both.
+  if (const auto status = fs::status(output, error); fs::exists(status) && fs::is_other(status))
+    return;
+  for (const std::string& input : inputs) {
+    if (input.empty() || input == "-") continue;
+    // Names where one of them is not there yet, a store for instance.
+    const bool same = fs::equivalent(output, input, error) ||
+                      fs::weakly_canonical(output, error) == fs::weakly_canonical(input, error);
+    if (same) throw UsageError("'" + output + "' would be overwritten: it is read, too");
+  }
+}
+
+void check_writable(const std::string& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (std::filesystem::is_directory(status)) throw Error("is a folder", {.file = path});
+  // Opening a pipe could wait for its reader, and closing it would end what that reads.
+  if (std::filesystem::is_other(status)) return;
+  OutputFile file(path);
 }
 
 }  // namespace brink::tools

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdio>
+#include <initializer_list>
 #include <span>
 #include <string>
 
@@ -29,6 +30,14 @@ class OutputFile {
   std::string temporary_path_;  // empty when written directly
   std::FILE* file_ = nullptr;
 };
+
+/// Throws UsageError where `output` is one of the files that are read, under whatever name: it
+/// would replace that. Empty names are none.
+void check_output(const std::string& output, std::initializer_list<std::string> inputs);
+
+/// Throws Error where `path` cannot be created, so that this is known before it is computed. Leaves
+/// nothing behind.
+void check_writable(const std::string& path);
 
 }  // namespace brink::tools
 
