@@ -11,7 +11,8 @@ void add_text_options(CLI::App& app, TextOptions& options) {
       ->required()
       ->option_text("TEXT");
   add_window_options(app, options.context, options.most_windows, options.parse_special);
-  app.add_option("-b,--batch", options.batch, "Tokens computed at once")
+  app.add_option("-b,--batch", options.batch,
+                 "Tokens computed at once; decides the speed, and no figure")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 20))
       ->option_text("N (default: 512)");
   app.add_flag("--json", options.json, "Print JSON");
@@ -126,7 +127,7 @@ int main(int argc, char** argv) {
           "--percentile", calibrate_options.percentile,
           "What so many percent of the values do not exceed becomes the largest int8, and\n"
           "values beyond saturate")
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(number_from(0, 100))
       ->option_text("P (default: 100, the largest value)");
   add_text_options(*calibrate_app, calibrate_options.text);
   add_threads(*calibrate_app, calibrate_options.text.engine.threads);

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "brink/gguf/reader.h"
 #include "brink/quant/importance.h"
 #include "tests/support/reference_data.h"
 #include "tests/tools/tool_fixture.h"
@@ -218,6 +219,130 @@ TEST_F(QevalTest, ImportanceWritesAMatrix) {
   EXPECT_EQ(Json::parse(result.out)["tensors"], matrix.names().size());
   EXPECT_EQ(matrix.counts("blk.0.attn_q.weight")[0], 256.0f);
   EXPECT_EQ(matrix.chunks, 4u);
+}
+
+TEST_F(QevalTest, TheBatchDecidesNoFigure) {
+  for (const std::string command : {"qeval perplexity", "qeval divergence --base %"}) {
+    std::string line = command + " -m " + model("Q4_0") + " -f " + text() +
+                       " -c 32 --windows 4 --activations f32,q8 --json";
+    if (const std::size_t place = line.find('%'); place != line.npos)
+      line.replace(place, 1, model("f32"));
+    Json expected;
+    for (const std::string batch : {"512", "1", "7"}) {
+      const std::string cache =
+          line.find("divergence") == line.npos ? "" : " --cache-dir '" + path("c" + batch) + "'";
+      const ToolResult result = run(line + " -b " + batch + cache);
+      ASSERT_EQ(result.exit_code, 0) << result.err;
+      Json report = Json::parse(result.out);
+      for (Json& row : report) row.erase("tokens_per_second");
+      if (expected.is_null()) expected = report;
+      EXPECT_EQ(report, expected) << batch;
+    }
+  }
+}
+
+// Scales found on the way are those that qeval calibrate finds on the text as it is measured.
+TEST_F(QevalTest, CalibrationReadsControlTokensAsTheMeasurementDoes) {
+  const std::string skills = "'" BRINK_SOURCE_DIR "/models/brink-skills-f16.gguf'";
+  const std::string chats = "'" BRINK_SOURCE_DIR "/models/text/heldout.txt'";
+  const std::string short_chats =
+      "'" +
+      write("chats.txt",
+            read_file(BRINK_SOURCE_DIR "/models/text/heldout.txt").substr(23172, 12000)) +
+      "'";
+  const auto perplexity = [&](const std::string& more) {
+    const ToolResult result = run("qeval perplexity -m " + skills + " -f " + chats +
+                                  " -c 64 --windows 4 --activations int8-tensor --json " + more);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return Json::parse(result.out)[0]["perplexity"];
+  };
+  for (const std::string special : {"", " --parse-special"})
+    ASSERT_EQ(run("qeval calibrate -m " + skills + " -f " + short_chats + special +
+                  " --percentile 99 -o '" + path("scales" + std::to_string(special.size())) + "'")
+                  .exit_code,
+              0);
+  const Json at_once = perplexity("--parse-special --percentile 99 --calibrate " + short_chats);
+  EXPECT_EQ(at_once, perplexity("--parse-special --scales '" + path("scales16") + "'"));
+  EXPECT_NE(at_once, perplexity("--parse-special --scales '" + path("scales0") + "'"));
+}
+
+TEST_F(QevalTest, OutputsReplaceNoInputs) {
+  const std::string file = path("m.gguf");
+  std::filesystem::copy_file(reference_data("quantized/micro-llama-f32.gguf"), file);
+  std::filesystem::create_hard_link(file, path("link.gguf"));
+  const std::string some_text = write("t.txt", "text");
+  for (const std::string command : {"importance", "calibrate"})
+    for (const std::string& output : {file, path("link.gguf"), path("./x/../t.txt"), some_text}) {
+      const ToolResult result =
+          run("qeval " + command + " -m '" + file + "' -f '" + some_text + "' -o '" + output + "'");
+      EXPECT_EQ(result.exit_code, 2);
+      EXPECT_NE(result.err.find("'" + output + "' would be overwritten"), std::string::npos)
+          << result.err;
+    }
+  EXPECT_EQ(read_file(file), read_file(reference_data("quantized/micro-llama-f32.gguf")));
+  // An output that cannot be written is known before the text is run.
+  for (const std::string command : {"importance", "calibrate"}) {
+    const ToolResult result =
+        run("qeval " + command + " -m '" + file + "' -f " + text() + " -o /none/x");
+    EXPECT_TRUE(result.is_one_error_of("qeval")) << result.err;
+    EXPECT_NE(result.err.find("/none/x: cannot create"), std::string::npos) << result.err;
+  }
+}
+
+// What was measured before a model that fails is printed, and the model named.
+TEST_F(QevalTest, RowsBeforeAnErrorArePrinted) {
+  const std::string file = path("nan.gguf");
+  std::filesystem::copy_file(reference_data("quantized/micro-llama-f32.gguf"), file);
+  const GgufTensor matrix = *Gguf::open(file).find_tensor("blk.0.ffn_down.weight");
+  std::fstream out(file, std::ios::binary | std::ios::in | std::ios::out);
+  const float nan = std::nanf("");
+  out.seekp(static_cast<std::streamoff>(matrix.offset));
+  out.write(reinterpret_cast<const char*>(&nan), sizeof nan);
+  out.close();
+  const std::string more =
+      " -f " + text() + " -c 64 --windows 2 --activations f32 --json --cache-dir '" + path("c");
+  for (const std::string& line : {"perplexity -m " + model("f32") + " -m '" + file + "' -f " +
+                                      text() + " -c 64 --windows 2 --activations f32 --json",
+                                  "divergence --base " + model("f32") + " -m " + model("Q4_0") +
+                                      " -m '" + file + "'" + more + "'"}) {
+    const ToolResult result = run("qeval " + line);
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_EQ(Json::parse(result.out).size(), 1u);
+    EXPECT_NE(result.err.find("qeval: " + file + ": the model's logits are not finite"),
+              std::string::npos)
+        << result.err;
+  }
+  const ToolResult base =
+      run("qeval divergence --base '" + file + "' -m " + model("f32") + more + "'");
+  EXPECT_NE(base.err.find("qeval: " + file + ": "), std::string::npos) << base.err;
+}
+
+TEST_F(QevalTest, MoreContextThanTrainedForIsWarnedOf) {
+  const std::string file = reference_data("quantized/micro-llama-Q4_0.gguf");
+  const std::string warning =
+      "qeval: warning: " + file + ": 600 positions are more than the 512 that it was trained for\n";
+  const std::string line = "qeval perplexity -m '" + file + "' -f " + text() + " --windows 1 -c ";
+  EXPECT_NE(run(line + "600").err.find(warning), std::string::npos);
+  EXPECT_EQ(run(line + "512").err.find("trained for"), std::string::npos);
+  EXPECT_NE(run("qeval speed -m '" + file + "' -p 590 -n 10 -r 1").err.find(warning),
+            std::string::npos);
+}
+
+TEST_F(QevalTest, WrongWordsAreNamed) {
+  const std::string files = "-m x -f y ";
+  for (const auto& [line, part] : std::vector<std::pair<std::string, std::string>>{
+           {"perplexty " + files, "'perplexty' is no subcommand: perplexity, divergence,"},
+           {"perplexity --modle x -f y", "'--modle' is no option"},
+           {"perplexity -m x --flie y", "'--flie' is no option"},
+           {"perplexity " + files + "--calibrate t --percentile nan", "--percentile: 'nan'"},
+           {"calibrate " + files + "-o z --percentile nan", "--percentile: 'nan'"},
+           {"perplexity -m x -f - --calibrate -", "--calibrate -"}}) {
+    const ToolResult result = run("qeval " + line);
+    EXPECT_EQ(result.exit_code, 2) << line;
+    EXPECT_TRUE(result.is_one_error_of("qeval")) << result.err;
+    EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
+  }
+  EXPECT_EQ(run("qeval sweep --help").out.find("{false}"), std::string::npos);
 }
 
 TEST_F(QevalTest, ErrorsAreOneLine) {

@@ -44,7 +44,7 @@ void add_dial_options(CLI::App& app, DialOptions& options) {
   app.add_option("--percentile", options.percentile,
                  "With --calibrate: what so many percent of the values do not exceed becomes the\n"
                  "largest int8, and values beyond saturate")
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(number_from(0, 100))
       ->needs(calibrate)
       ->option_text("P (default: 100, the largest value)");
 }
@@ -80,11 +80,14 @@ SessionOptions Dial::apply(const DialSetting& setting, const Model& model, Sessi
     text.text = options_.calibration;
     text.context = kCalibrationContext;
     text.most_windows = kCalibrationWindows;
+    text.parse_special = options_.parse_special;
     const TokenWindows windows = windows_of(model, text_, text);
     WindowProgress progress("calibration", windows);
     progress.on_window()(0);
-    scales_ =
-        calibrate_activations(model, windows, session, options_.percentile, progress.on_window());
+    scales_ = naming(model.gguf().path(), [&] {
+      return calibrate_activations(model, windows, session, options_.percentile,
+                                   progress.on_window());
+    });
     progress.finish();
     model_ = model.gguf().path();
   }
@@ -98,6 +101,7 @@ std::string Dial::key(const DialSetting& setting) const {
   if (options_.scales.empty()) {
     key.add(text_);
     key.add(std::as_bytes(std::span(&options_.percentile, 1)));
+    if (options_.parse_special) key.add("special");
   }
   for (const auto& [tensor, scale] : options_.scales.empty() ? ActivationScales() : scales_) {
     key.add(tensor);

@@ -18,6 +18,9 @@ struct DialOptions {
   std::string calibration;               // a text
   std::string scales;                    // a file that qeval calibrate wrote
   double percentile = 100;
+  /// Control tokens in the calibration's text are tokens. Set it to what the text that is measured
+  /// is read with, or true where the model is asked in chats.
+  bool parse_special = false;
 };
 void add_dial_options(CLI::App& app, DialOptions& options);
 

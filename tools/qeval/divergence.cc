@@ -43,7 +43,9 @@ class BaseRun {
     if (logits_) return *logits_;
     path_ = cache_path(options_, model_, windows_);
     WindowProgress progress("base " + file_name(options_.base), windows_);
-    logits_.emplace(model_, windows_, path_, options_.text.session(), progress.on_window());
+    naming(options_.base, [&] {
+      logits_.emplace(model_, windows_, path_, options_.text.evaluation(), progress.on_window());
+    });
     progress.finish();
     std::fprintf(stderr, "base logits: %s in %s%s\n", human_bytes(logits_->file_bytes()).c_str(),
                  path_.c_str(),
@@ -68,10 +70,12 @@ class BaseRun {
 }  // namespace
 
 int divergence(const DivergenceOptions& options) {
-  Dial dial(options.dial);
+  Dial dial(dial_of(options.dial, options.text));
   std::string text = read_text(options.text.text);
   std::optional<Store> store;
   if (!options.text.store.empty()) store.emplace(options.text.store);
+  say_on_interrupt(store ? "qeval: interrupted; the same command goes on after the last window"
+                         : "qeval: interrupted");
   const Model base_model = Model::open(options.base);
   const std::string text_hash = fingerprint(text);
   const TokenWindows windows = windows_of(base_model, text, options.text);
@@ -91,11 +95,14 @@ int divergence(const DivergenceOptions& options) {
   Json report = Json::array();
   Table table({"model", "weights", "activations", "kv", ">mean KL [95 %]", ">median", ">99 %",
                ">max", ">ln(PPL/base) [95 %]", ">same top % [95 %]", ">RMS dp %"});
-  for (const std::string& model_path : options.models) {
+  const auto print = [&] {
+    std::fputs((options.text.json ? to_text(report, 1) : table.text()).c_str(), stdout);
+  };
+  const auto measure = [&](const std::string& model_path) {
     const Model model = Model::open(model_path);
     const std::string model_hash = store ? fingerprint(model.gguf()) : "";
     for (const DialSetting& setting : dial.settings()) {
-      const SessionOptions session = dial.apply(setting, model, options.text.session());
+      const SessionOptions session = dial.apply(setting, model, options.text.evaluation());
       WindowProgress progress(label_of(model_path, session), windows);
       const DivergenceRun run = run_divergence({.model = model,
                                                 .windows = windows,
@@ -117,8 +124,10 @@ int divergence(const DivergenceOptions& options) {
                  fixed(100 * d.shift_rms.value, 3)});
       report.push_back(row);
     }
-  }
-  std::fputs((options.text.json ? to_text(report, 1) : table.text()).c_str(), stdout);
+  };
+  print_rows_before_errors(report, print, [&] {
+    for (const std::string& path : options.models) measure(path);
+  });
   if (options.delete_cache) base_run.delete_cache();
   return 0;
 }

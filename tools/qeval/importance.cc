@@ -8,6 +8,7 @@
 
 #include "tools/qeval/options.h"
 #include "tools/qeval/report.h"
+#include "tools/support/output_file.h"
 #include "tools/support/text_file.h"
 
 namespace brink::tools {
@@ -28,14 +29,17 @@ std::size_t partial(const ImportanceMatrix& matrix) {
 }  // namespace
 
 int importance(const ImportanceOptions& options) {
+  check_output(options.output, {options.model, options.text.text});
   const std::string text = read_text(options.text.text);
   const Model model = Model::open(options.model);
   const TokenWindows windows = windows_of(model, text, options.text);
+  check_writable(options.output);
   WindowProgress progress("importance", windows);
   progress.on_window()(0);
   const auto start = std::chrono::steady_clock::now();
-  ImportanceMatrix matrix =
-      measure_importance(model, windows, options.text.session(), progress.on_window());
+  ImportanceMatrix matrix = naming(options.model, [&] {
+    return measure_importance(model, windows, options.text.evaluation(), progress.on_window());
+  });
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   const double rate = static_cast<double>(windows.size() * windows.context()) / seconds.count();
   progress.finish();

@@ -30,6 +30,12 @@ struct TextOptions {
     engine.apply(session);
     return session;
   }
+  /// The same for measuring: -b decides the speed, and no result.
+  SessionOptions evaluation() const {
+    SessionOptions options = session();
+    options.same_kernels = true;
+    return options;
+  }
 };
 
 struct PerplexityOptions {

@@ -14,20 +14,25 @@
 
 namespace brink::tools {
 int perplexity(const PerplexityOptions& options) {
-  Dial dial(options.dial);
+  Dial dial(dial_of(options.dial, options.text));
   const std::string text = read_text(options.text.text);
   std::optional<Store> store;
   if (!options.text.store.empty()) store.emplace(options.text.store);
+  say_on_interrupt(store ? "qeval: interrupted; the same command goes on after the last window"
+                         : "qeval: interrupted");
   const std::string text_hash = fingerprint(text);
   Json report = Json::array();
   Table table({"model", "weights", "activations", "kv", ">windows", ">tokens", ">perplexity [95 %]",
                ">+-", ">bits/byte [95 %]", ">tokens/s"});
-  for (const std::string& path : options.models) {
+  const auto print = [&] {
+    std::fputs((options.text.json ? to_text(report, 1) : table.text()).c_str(), stdout);
+  };
+  const auto measure = [&](const std::string& path) {
     const Model model = Model::open(path);
     const TokenWindows windows = windows_of(model, text, options.text);
     const std::string model_hash = store ? fingerprint(model.gguf()) : "";
     for (const DialSetting& setting : dial.settings()) {
-      const SessionOptions session = dial.apply(setting, model, options.text.session());
+      const SessionOptions session = dial.apply(setting, model, options.text.evaluation());
       WindowProgress progress(label_of(path, session), windows);
       const PerplexityRun run = run_perplexity({.model = model,
                                                 .windows = windows,
@@ -47,8 +52,10 @@ int perplexity(const PerplexityOptions& options) {
                  fixed(run.row["tokens_per_second"], 1)});
       report.push_back(run.row);
     }
-  }
-  std::fputs((options.text.json ? to_text(report, 1) : table.text()).c_str(), stdout);
+  };
+  print_rows_before_errors(report, print, [&] {
+    for (const std::string& path : options.models) measure(path);
+  });
   return 0;
 }
 

@@ -23,13 +23,22 @@ std::string label_of(const std::string& path, const SessionOptions& session) {
 
 TokenWindows windows_of(const Model& model, const std::string& text, const TextOptions& options) {
   for (const std::string& warning : model.tokenizer_warnings())
-    std::fprintf(stderr, "qeval: warning: %s\n", warning.c_str());
-  try {
+    std::fprintf(stderr, "qeval: warning: %s: %s\n", printable(model.gguf().path()).c_str(),
+                 warning.c_str());
+  TokenWindows windows = naming(options.text, [&] {
     return TokenWindows::of_text(model.tokenizer(), text, options.context, options.most_windows,
                                  options.parse_special);
-  } catch (const Error& error) {
-    throw Error(error.what(), {.file = options.text});
-  }
+  });
+  warn_of_context(model, options.context);
+  return windows;
+}
+
+void warn_of_context(const Model& model, std::size_t context) {
+  const std::size_t trained = model.config().context_length;
+  if (trained > 0 && context > trained)
+    std::fprintf(
+        stderr, "qeval: warning: %s: %zu positions are more than the %zu that it was trained for\n",
+        printable(model.gguf().path()).c_str(), context, trained);
 }
 
 std::string file_name(const std::string& path) {

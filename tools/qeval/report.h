@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "brink/core/error.h"
 #include "brink/core/progress.h"
 #include "brink/eval/windows.h"
 #include "tools/qeval/figure.h"
@@ -24,6 +25,20 @@ std::string label_of(const std::string& path, const SessionOptions& session);
 
 /// Windows of the text, as this model reads it.
 TokenWindows windows_of(const Model& model, const std::string& text, const TextOptions& options);
+
+/// What `work` returns; an Error that it throws names the file, if it names none.
+template <class F>
+auto naming(const std::string& file, F&& work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    if (!error.place().file.empty()) throw;
+    throw Error(error.what(), {.file = file});
+  }
+}
+
+/// One line on stderr where so many positions are more than the model was trained for.
+void warn_of_context(const Model& model, std::size_t context);
 
 /// The last part of a path, fit for a terminal.
 std::string file_name(const std::string& path);

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "brink/core/error.h"
+#include "brink/core/progress.h"
 #include "brink/cpu/thread_pool.h"
 #include "brink/gguf/fingerprint.h"
 #include "tools/qeval/options.h"
@@ -135,6 +136,9 @@ Measured measure(const SpeedOptions& options, const SessionOptions& wanted, Json
     warm_file(options.model);
   result.cached = cached_share(options.model);
   result.speed.warm = !options.cold;
+  // Told between readings, so that it takes no part in them.
+  Progress progress("speed of " + file_name(options.model), 2 + 2 * options.repetitions,
+                    {.delay_s = 0.5});
   std::optional<Model> model;
   std::optional<Session> session;
   SessionOptions session_options = wanted;
@@ -143,6 +147,8 @@ Measured measure(const SpeedOptions& options, const SessionOptions& wanted, Json
     model.emplace(Model::open(options.model));
     session.emplace(*model, session_options);
   });
+  progress.add();
+  warn_of_context(*model, session_options.context);
   const std::size_t vocabulary = model->config().vocabulary;
   const std::vector<std::int32_t> prompt = some_tokens(options.prompt_tokens, vocabulary);
   const std::vector<std::int32_t> generated = some_tokens(options.generated_tokens, vocabulary);
@@ -155,11 +161,15 @@ Measured measure(const SpeedOptions& options, const SessionOptions& wanted, Json
   };
   read_prompt();  // brings in the weights and the buffers
   session->feed({&generated.front(), 1});
+  progress.add();
   std::vector<double> prompt_rates, generation_rates;
   for (std::size_t i = 0; i < options.repetitions; ++i) {
     prompt_rates.push_back(static_cast<double>(prompt.size()) / seconds_of(read_prompt));
+    progress.add();
     generation_rates.push_back(static_cast<double>(generated.size()) / seconds_of(generate));
+    progress.add();
   }
+  progress.finish();
   result.speed.prompt_tokens_per_second = median(prompt_rates);
   result.speed.generation_tokens_per_second = median(generation_rates);
   result.speed.peak_bytes = peak_bytes();
@@ -198,6 +208,9 @@ CLI::App* add_speed(CLI::App& app, SpeedOptions& options) {
 }
 
 int speed(const SpeedOptions& options) {
+  if (is_simulated(options.engine.activations))
+    throw UsageError("activations " + name_of(options.engine.activations) +
+                     " are simulated and have no speed");
   std::optional<Store> store;
   if (!options.store.empty()) store.emplace(options.store);
   SessionOptions session;

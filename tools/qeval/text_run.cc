@@ -57,7 +57,7 @@ class KeptWindows {
         throw Error("is damaged: window " + std::to_string(w) + " of run " + std::to_string(id_),
                     {.file = run.store->path()});
     if (run.store->finished(id_))
-      summary_ = Json::parse(run.store->run(id_).summary, nullptr, false);
+      summary_ = stored_object(*run.store, id_, "summary", run.store->run(id_).summary);
   }
 
   const std::vector<Item>& items() const { return items_; }
@@ -67,8 +67,14 @@ class KeptWindows {
   template <class T>
   std::optional<T> stored(const char* key) const {
     const auto found = summary_.is_object() ? summary_.find(key) : summary_.end();
-    if (found == summary_.end() || !found->is_primitive() || found->is_null()) return {};
-    return found->get<T>();
+    if (found == summary_.end() || found->is_null()) return {};
+    try {
+      return found->get<T>();
+    } catch (const Json::exception&) {
+      throw Error(
+          "is damaged: '" + std::string(key) + "' in the summary of run " + std::to_string(id_),
+          {.file = run_.store->path()});
+    }
   }
 
   void add(std::span<const Item> items) {
@@ -109,7 +115,7 @@ Json run_missing(const TextRun& run, const KeptWindows& kept, F&& compute) {
     Session session(run.model, window_options(run.session, run.windows));
     row = row_of(run.model, session.options(), session.backend_name());
     const Clock::time_point start = Clock::now();
-    if (!kept.complete()) compute(session);
+    if (!kept.complete()) naming(run.model.gguf().path(), [&] { compute(session); });
     const std::size_t tokens = (run.windows.size() - kept.size()) * run.windows.context();
     rate = static_cast<double>(tokens) / seconds_since(start);
   }
@@ -154,11 +160,29 @@ void fill(Json& row, const Divergence& d) {
 
 }  // namespace
 
+DialOptions dial_of(DialOptions dial, const TextOptions& text) {
+  if (dial.calibration == "-" && text.text == "-")
+    throw UsageError("-f - and --calibrate - are one standard input: give a file to one of them");
+  dial.parse_special = text.parse_special;
+  return dial;
+}
+
+void print_rows_before_errors(const Json& rows, const std::function<void()>& print,
+                              const std::function<void()>& measure) {
+  try {
+    measure();
+  } catch (...) {
+    if (!rows.empty()) print();
+    throw;
+  }
+  print();
+}
+
 RunConfig text_config(const std::string& kind, const TextRun& run) {
   RunConfig config = describe(kind, run.model, run.session, run.model_hash);
   config.data = run.text;
   config.data_hash = run.text_hash;
-  // The ids stand for the tokenizer, which the fingerprint of the tensors does not cover.
+  // The ids stand for how the text was read: --parse-special, and what a later brink reads better.
   Json options = {{"context", run.windows.context()},
                   {"tokens", fingerprint(std::as_bytes(run.windows.ids()))},
                   {"windows", run.windows.size()}};

@@ -25,11 +25,20 @@ struct TextRun {
   std::string dial_key;    ///< Dial::key
   std::string text;        ///< path
   std::string text_hash;   ///< fingerprint of its bytes
-  std::string model_hash;  ///< fingerprint of its tensors; needed with a store
+  std::string model_hash;  ///< its fingerprint; needed with a store
   Store* store = nullptr;
   /// Told how many windows are done, at first, before any is run, those of the store.
   std::function<void(std::size_t)> on_window = {};
 };
+
+/// The dial of a measurement of a text: its calibration reads control tokens as that does. Throws
+/// UsageError where both texts are standard input.
+DialOptions dial_of(DialOptions dial, const TextOptions& text);
+
+/// Calls `measure`, which adds rows to `rows`, and `print`: after an error too, where there are
+/// some. Then the error is thrown on.
+void print_rows_before_errors(const Json& rows, const std::function<void()>& print,
+                              const std::function<void()>& measure);
 
 /// What a run over windows is in the store, but for its kind and the base.
 RunConfig text_config(const std::string& kind, const TextRun& run);
