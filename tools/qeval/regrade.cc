@@ -2,10 +2,16 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "brink/core/error.h"
+#include "brink/core/progress.h"
 #include "tools/qeval/options.h"
+#include "tools/qeval/report.h"
+#include "tools/qeval/run_config.h"
 #include "tools/qeval/tasks.h"
 
 namespace brink::tools {
@@ -17,12 +23,122 @@ const TaskItem& item_of(const TaskFile& file, const Item& item, const std::strin
   return file.items[static_cast<std::size_t>(item.index)];
 }
 
-// The task file of a run, which must be the one that was answered.
-TaskFile task_of(const StoredRun& run, const std::string& path) {
+// The task file of a run, which must be the one that was answered. `stored`: where it lay then.
+TaskFile task_of(const StoredRun& run, const std::string& path, bool stored) {
+  if (stored && !std::filesystem::exists(path))
+    throw Error("is not there any more: --task FILE says where it lies now", {.file = path});
   TaskFile file = read_task_file(path);
   if (file.hash != run.config.data_hash)
     throw Error("is not the file that was answered: it has changed", {.file = path});
   return file;
+}
+
+// All runs of a store. Each is graded before anything of it is written, and written at once: a
+// process that is killed leaves none with grades of two kinds.
+class Regrading {
+ public:
+  Regrading(const RegradeOptions& options, Store& store) : options_(options), store_(store) {}
+
+  int run() {
+    const std::string wanted = options_.task.empty() ? "" : read_task_file(options_.task).hash;
+    std::vector<StoredRun> runs;
+    std::uint64_t items = 0;
+    for (StoredRun& run : store_.runs()) {
+      if (run.config.kind != "tasks" || (!wanted.empty() && run.config.data_hash != wanted))
+        continue;
+      items += run.items;
+      runs.push_back(std::move(run));
+    }
+    if (runs.empty())
+      throw Error("has no answers to " +
+                      (wanted.empty() ? "tasks" : "'" + options_.task + "' as that is now"),
+                  {.file = store_.path()});
+    progress_.emplace("regrade", items, ProgressOptions{.delay_s = 0.5});
+    for (const StoredRun& run : runs) {
+      try {
+        regrade_run(run);
+      } catch (const Json::exception& error) {
+        throw Error("is damaged: answers of run " + std::to_string(run.id) + ": " + error.what(),
+                    {.file = store_.path()});
+      }
+    }
+    progress_->finish();
+    std::fputs((options_.json ? to_text(report_, 1) : table_.text()).c_str(), stdout);
+    return 0;
+  }
+
+ private:
+  void regrade_run(const StoredRun& run);
+  std::vector<Item> graded(const StoredRun& run, const TaskFile& file, const std::string& path,
+                           Grader kind);
+
+  const RegradeOptions& options_;
+  Store& store_;
+  std::unique_ptr<PythonSandbox> sandbox_;
+  std::optional<Progress> progress_;
+  Json report_ = Json::array();
+  TaskTable table_;
+};
+
+std::vector<Item> Regrading::graded(const StoredRun& run, const TaskFile& file,
+                                    const std::string& path, Grader kind) {
+  if (kind == Grader::kCode && !options_.allow_code)
+    throw UsageError("--grader code runs programs that the model wrote: it needs --allow-code");
+  if (kind == Grader::kCode && sandbox_ == nullptr)
+    sandbox_ = std::make_unique<PythonSandbox>(SandboxOptions{.seconds = options_.code_seconds});
+  std::vector<Item> items = store_.items(run.id);
+  naming(path, [&] {
+    const TaskGrader grader(kind, file);
+    for (Item& item : items) {
+      regrade_item(item, grader, kind, file.form, item_of(file, item, path), sandbox_.get());
+      progress_->add();
+    }
+  });
+  return items;
+}
+
+void Regrading::regrade_run(const StoredRun& run) {
+  const std::string path = options_.task.empty() ? run.config.data : options_.task;
+  const TaskFile file = task_of(run, path, options_.task.empty());
+  // Sorted keys, as the key of a run takes them.
+  nlohmann::json run_options = stored_object(store_, run.id, "options", run.config.options);
+  const Grader before = grader_named(run_options.at("grader"));
+  const Grader kind = options_.grader.empty() ? before : grader_named(options_.grader);
+  const std::vector<Item> items = graded(run, file, path, kind);
+  if (items.empty()) return;
+  Json row =
+      run.summary.empty() ? Json::object() : stored_object(store_, run.id, "summary", run.summary);
+  row["model"] = run.config.model;
+  row["weights"] = run.config.weights;
+  row["activations"] = run.config.activations;
+  row["kv"] = run.config.kv_type;
+  row["task"] = path;
+  row["grader"] = name_of(kind);
+  for (const char* key : {"accuracy", "accuracy.ci", "accuracy_normalized",
+                          "accuracy_normalized.ci", "score", "score.ci"})
+    row.erase(key);
+  row.update(summarize(kind, items));
+  store_.together([&] {
+    std::int64_t target = run.id;
+    if (kind != before) {  // a run of its own, so that none is graded in two ways
+      RunConfig config = run.config;
+      run_options["grader"] = name_of(kind);
+      config.options = run_options.dump();
+      target = store_.open(config);
+    }
+    std::set<std::int64_t> there;
+    for (const Item& item : store_.items(target)) there.insert(item.index);
+    for (const Item& item : items) {
+      if (there.contains(item.index))
+        store_.replace(target, item);
+      else
+        store_.add(target, item);
+    }
+    if (run.finished) store_.finish(target, to_text(row));
+  });
+  row["finished"] = run.finished.has_value();
+  table_.add(row);
+  report_.push_back(std::move(row));
 }
 
 }  // namespace
@@ -62,69 +178,7 @@ int regrade(const RegradeOptions& options) {
   if (!std::filesystem::exists(options.store))
     throw Error("there is no such store", {.file = options.store});
   Store store(options.store);
-  Json report = Json::array();
-  TaskTable table;
-  std::unique_ptr<PythonSandbox> sandbox;
-  std::size_t found = 0;
-  for (const StoredRun& run : store.runs()) {
-    if (run.config.kind != "tasks") continue;
-    const std::string path = options.task.empty() ? run.config.data : options.task;
-    if (!options.task.empty() && read_task_file(path).hash != run.config.data_hash) continue;
-    ++found;
-    const TaskFile file = task_of(run, path);
-    nlohmann::json run_options = nlohmann::json::parse(run.config.options);
-    const Grader before = grader_named(run_options["grader"]);
-    const Grader kind = options.grader.empty() ? before : grader_named(options.grader);
-    if (kind == Grader::kCode && !options.allow_code)
-      throw UsageError("--grader code runs programs that the model wrote: it needs --allow-code");
-    if (kind == Grader::kCode && sandbox == nullptr)
-      sandbox = std::make_unique<PythonSandbox>(SandboxOptions{.seconds = options.code_seconds});
-    std::vector<Item> items = store.items(run.id);
-    if (items.empty()) continue;
-    // Every item first: a grader that does not fit changes nothing.
-    try {
-      const TaskGrader grader(kind, file);
-      for (Item& item : items)
-        regrade_item(item, grader, kind, file.form, item_of(file, item, path), sandbox.get());
-    } catch (const Error& error) {
-      if (!error.place().file.empty()) throw;
-      throw Error(error.what(), {.file = path});
-    }
-    std::int64_t target = run.id;
-    if (kind != before) {  // a run of its own, so that none is graded in two ways
-      RunConfig config = run.config;
-      run_options["grader"] = name_of(kind);
-      config.options = run_options.dump();
-      target = store.open(config);
-    }
-    std::vector<bool> there(file.items.size(), false);
-    for (const Item& item : store.items(target))
-      there.at(static_cast<std::size_t>(item.index)) = true;
-    for (const Item& item : items) {
-      if (there[static_cast<std::size_t>(item.index)])
-        store.replace(target, item);
-      else
-        store.add(target, item);
-    }
-    Json row = run.summary.empty() ? Json::object() : Json::parse(run.summary);
-    row["model"] = run.config.model;
-    row["weights"] = run.config.weights;
-    row["activations"] = run.config.activations;
-    row["kv"] = run.config.kv_type;
-    row["task"] = path;
-    row["grader"] = name_of(kind);
-    for (const char* key : {"accuracy", "accuracy.ci", "accuracy_normalized",
-                            "accuracy_normalized.ci", "score", "score.ci"})
-      row.erase(key);
-    row.update(summarize(kind, items));
-    if (run.finished) store.finish(target, to_text(row));
-    row["finished"] = run.finished.has_value();
-    table.add(row);
-    report.push_back(std::move(row));
-  }
-  if (found == 0) throw Error("has no answers to tasks", {.file = options.store});
-  std::fputs((options.json ? to_text(report, 1) : table.text()).c_str(), stdout);
-  return 0;
+  return Regrading(options, store).run();
 }
 
 CLI::App* add_regrade(CLI::App& app, RegradeOptions& options) {
