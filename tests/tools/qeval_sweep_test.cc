@@ -7,11 +7,15 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <fstream>
+#include <limits>
 #include <map>
 #include <random>
 #include <set>
 #include <thread>
 
+#include "brink/gguf/reader.h"
+#include "brink/quant/importance.h"
 #include "tests/support/reference_data.h"
 #include "tests/tools/tool_fixture.h"
 #include "tools/qeval/store.h"
@@ -65,6 +69,7 @@ TEST_F(QevalSweepTest, MeasuresEveryQuantUnderEverySetting) {
   for (std::size_t i = 1; i < report.size(); ++i)
     EXPECT_GE(report[i - 1]["bytes"], report[i]["bytes"]);
   for (const auto& [name, row] : rows) {
+    EXPECT_EQ(row["model"], model()) << name;  // a quant's own file is gone
     EXPECT_EQ(row["perplexity.ci"].size(), 2u) << name;
     EXPECT_GT(row["generation_tokens_per_second"], 0) << name;
     EXPECT_GT(row["prompt_tokens_per_second"], 0) << name;
@@ -239,6 +244,12 @@ TEST_F(QevalSweepTest, SpeedOfOneModel) {
   }
 }
 
+TEST_F(QevalSweepTest, SimulatedActivationsHaveNoSpeed) {
+  const ToolResult result = run("qeval speed -m '" + model() + "' --activations int8-tensor");
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_NE(result.err.find("int8-tensor are simulated and have no speed"), std::string::npos);
+}
+
 TEST(QevalSweepReport, AccuracyIsTheMeanOverTasks) {
   tools::SweepModel model;
   tools::SweepOptions options;
@@ -283,6 +294,83 @@ TEST_F(QevalSweepTest, TasksAreSweptToo) {
   EXPECT_EQ(runs[0].items, 3u);
   EXPECT_EQ(runs[1].config.weights, "Q8_0");
   EXPECT_NE(run(line).err.find("2 of 2 measurements are in"), std::string::npos);
+}
+
+// A matrix that lacks tensors, or is of another model.
+TEST_F(QevalSweepTest, ImportanceMustBeThatOfTheModel) {
+  ASSERT_EQ(run("qeval importance -m '" + model() + "' -f '" + text() + "' -c 32 --windows 4 -o '" +
+                path("im.gguf") + "'")
+                .exit_code,
+            0);
+  const ImportanceMatrix whole = ImportanceMatrix::load(path("im.gguf"));
+  const auto changed = [&](const std::string& file, std::size_t more) {
+    ImportanceMatrix matrix;
+    for (const std::string& name : whole.names()) {
+      const std::span<const float> values = whole.of(name);
+      const std::vector<double> sums(values.begin(), values.end());
+      if (name != "blk.0.ffn_up.weight")
+        matrix.set(name, sums, std::vector<double>{1});
+      else if (more > 0)
+        matrix.set(name, std::vector<double>(sums.size() + more, 1), std::vector<double>{1});
+    }
+    matrix.write(path(file));
+    return " --imatrix '" + path(file) + "'";
+  };
+  const std::string quants = "Q4_0,IQ2_XXS";
+  const ToolResult part =
+      run(command(quants, "--windows 4 --activations q8 --no-speed" + changed("part.gguf", 0)));
+  ASSERT_EQ(part.exit_code, 0) << part.err;
+  EXPECT_NE(part.err.find("IQ2_XXS of " + model() + " is left out"), std::string::npos) << part.err;
+  EXPECT_NE(part.err.find("has none of 'blk.0.ffn_up.weight'"), std::string::npos) << part.err;
+  EXPECT_NE(part.err.find("part.gguf has no importance of 1 tensors of " + model()),
+            std::string::npos)
+      << part.err;
+  EXPECT_EQ(Json::parse(part.out).size(), 2u);
+  const ToolResult wide = run(command(quants, "--no-speed" + changed("wide.gguf", 32)));
+  EXPECT_EQ(wide.exit_code, 1);
+  EXPECT_TRUE(wide.is_one_error_of("qeval")) << wide.err;
+  EXPECT_NE(wide.err.find("wide.gguf: 'blk.0.ffn_up.weight': has"), std::string::npos) << wide.err;
+}
+
+// What a measurement of hours would end with is found before.
+TEST_F(QevalSweepTest, WhatCannotWorkIsFoundFirst) {
+  const std::string given = reference_data("quantized/micro-llama-Q5_0.gguf");
+  const std::string more = " -f '" + text() + "' -c 32 --no-speed --store '" + store() + "'";
+  const auto fails_with = [&](const std::string& line, int code, const std::string& part) {
+    const ToolResult result = run("qeval sweep " + line);
+    EXPECT_EQ(result.exit_code, code) << line;
+    EXPECT_TRUE(result.is_one_error_of("qeval")) << result.err;
+    EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
+  };
+  fails_with("-m '" + given + "' --quants Q2_K,Q4_0" + more, 1, given + ": '");
+  fails_with("-m '" + given + "' --quants Q2_K,Q4_0" + more, 1, "quantized already");
+  const std::string text = write("short.txt", "too short");
+  fails_with("-m '" + model() + "' -f '" + text + "' --store '" + store() + "'", 1,
+             text + " (as " + model() + " reads it)");
+  fails_with("-m '" + model() + "'" + more + " --csv '" + store() + "'", 2, store());
+  fails_with("-m '" + model() + "'" + more + " --csv '" + model() + "'", 2, model());
+  fails_with("-m '" + model() + "'" + more + " --csv /none/x", 1, "/none/x: cannot create");
+}
+
+TEST_F(QevalSweepTest, AQuantThatCannotBeMadeStopsNoOther) {
+  // NaN among the weights of one matrix: it cannot be quantized, and is measured as it is.
+  const Gguf gguf = Gguf::open(model());
+  const GgufTensor tensor = *gguf.find_tensor("blk.0.ffn_up.weight");
+  std::fstream file(model(), std::ios::binary | std::ios::in | std::ios::out);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  file.seekp(static_cast<std::streamoff>(tensor.offset));
+  file.write(reinterpret_cast<const char*>(&nan), sizeof nan);
+  file.close();
+  const ToolResult result = run("qeval sweep -m '" + model() + "' --quants Q4_0,Q8_0 --store '" +
+                                store() + "' --activations f32 --json");
+  EXPECT_EQ(result.exit_code, 1);
+  for (const char* quant : {"Q4_0", "Q8_0"})
+    EXPECT_NE(result.err.find(quant + (" of " + model() + " cannot be made: ")), std::string::npos)
+        << result.err;
+  EXPECT_NE(result.err.find("2 of 3 measurements failed"), std::string::npos) << result.err;
+  const Json report = Json::parse(result.out);
+  ASSERT_EQ(report.size(), 3u);
+  EXPECT_TRUE(report[0].contains("load_seconds"));
 }
 
 TEST_F(QevalSweepTest, ErrorsAreNamed) {

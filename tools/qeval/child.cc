@@ -28,6 +28,8 @@ ChildResult run_child(const std::vector<std::string>& arguments) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) ::_exit(127);  // it ended before that call
     ::dup2(ends[1], STDOUT_FILENO);
+    // Of an interrupted sweep the parent speaks; it takes this process with it.
+    ::signal(SIGINT, SIG_IGN);
     ::execv("/proc/self/exe", argv.data());
     ::_exit(127);
   }

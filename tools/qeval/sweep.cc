@@ -171,6 +171,7 @@ class Sweep {
 };
 
 void Sweep::plan() {
+  if (!options_.csv.empty()) check_writable(options_.csv);
   models_ = maker_.plan(folder_.path(), store_);
   for (const SkippedQuant& skipped : models_.skipped)
     std::fprintf(stderr, "qeval: %s of %s is left out: %s\n", skipped.quant.c_str(),
@@ -325,7 +326,16 @@ int Sweep::run() {
   for (std::size_t m = 0; m < models_.models.size(); ++m) {
     SweepModel& model = models_.models[m];
     if (missing_of[m].empty()) continue;
-    maker_.make(model, store_);
+    try {
+      maker_.make(model, store_);
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "qeval: %s of %s cannot be made: %s\n", model.weights.c_str(),
+                   model.source.c_str(), error.what());
+      for (const Step* step : missing_of[m]) --missing_[step->kind];
+      failed += missing_of[m].size();
+      done_ += missing_of[m].size();
+      continue;
+    }
     for (const Step* step : missing_of[m]) {
       // A file that has just been made may be known by what it holds.
       failed += !recall(*step) && !measure(*step);
@@ -385,7 +395,9 @@ CLI::App* add_sweep(CLI::App& app, SweepOptions& options) {
   add_prompt_and_limit(*command, options.prompt, options.limit);
   add_allow_code(*command, options.allow_code);
   add_dial_options(*command, options.dial);
-  command->add_flag("!--no-speed", options.speed, "Leave out throughput, load time and memory");
+  command->add_flag_callback(
+      "--no-speed", [&options] { options.speed = false; },
+      "Leave out throughput, load time and memory");
   command->add_flag("--cold", options.cold,
                     "Load time with the file dropped from the page cache (default: warm)");
   add_threads(*command, options.threads);
@@ -411,6 +423,11 @@ int sweep(const SweepOptions& options) {
   if (!options.quants.empty() && !options.base.empty())
     throw UsageError("--base is for files as they are: quants are compared with what they are of");
   if (options.text == "-") throw UsageError("a sweep reads its text many times: give a file");
+  for (const auto& inputs : {options.models, options.tasks})
+    for (const std::string& input : inputs) check_output(options.csv, {input});
+  check_output(options.csv, {options.store, options.text, options.base, options.importance,
+                             options.prompt, options.dial.calibration, options.dial.scales});
+  say_on_interrupt("qeval: interrupted; the same command goes on where it was");
   return Sweep(options).run();
 }
 

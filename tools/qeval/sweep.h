@@ -48,7 +48,7 @@ int sweep(const SweepOptions& options);
 /// A file to measure, or how to make it.
 struct SweepModel {
   std::string source;       ///< path of the -m it comes from
-  std::string source_hash;  ///< fingerprint of its tensors
+  std::string source_hash;  ///< its fingerprint
   std::optional<Mix> mix;   ///< not there: the source itself
   std::string path;         ///< where the file is, or will be
   /// Known of files that are there, and of those that an earlier sweep made.
@@ -77,14 +77,20 @@ class QuantMaker {
   /// Throws Error for a matrix that cannot be used. `options` must outlive it.
   explicit QuantMaker(const SweepOptions& options);
 
-  /// The sources, each followed by its quants from the most bits on. Throws Error for a file that
-  /// cannot be read, UsageError for a quant that is none.
+  /// The sources, each followed by its quants from the most bits on. What would only come out when
+  /// a quant is made or measured is found here: throws Error for a file that cannot be read, a
+  /// source that is quantized already, a matrix of another model's widths, a text shorter than a
+  /// window; UsageError for a quant that is none. Warns of tensors without importance.
   SweepModels plan(const std::string& folder, const Store& store) const;
 
   /// Makes the file of a quant unless it is there, and notes in the store what became known of it.
   void make(SweepModel& model, Store& store) const;
 
  private:
+  std::string reason_to_skip(const Gguf& gguf, const std::vector<PlannedTensor>& plan) const;
+  /// How many tensors are made without importance.
+  std::size_t check_source(const Gguf& gguf, const std::vector<PlannedTensor>& plan) const;
+
   const SweepOptions& options_;
   Importance importance_;
   std::string importance_hash_;  // of the bytes of its file; empty: there is none

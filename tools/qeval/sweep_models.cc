@@ -1,20 +1,25 @@
 // Which files a sweep measures, and how quants are made.
 #include <algorithm>
 #include <cctype>
+#include <cstdio>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "brink/core/error.h"
 #include "brink/core/fingerprint.h"
+#include "brink/eval/windows.h"
 #include "brink/gguf/fingerprint.h"
 #include "brink/gguf/reader.h"
+#include "brink/model/model.h"
 #include "brink/quantize/plan.h"
 #include "tools/qeval/report.h"
 #include "tools/qeval/sweep.h"
 #include "tools/support/mix_name.h"
 #include "tools/support/model_size.h"
 #include "tools/support/quantize_file.h"
+#include "tools/support/table.h"
 #include "tools/support/text_file.h"
 #include "tools/support/type_name.h"
 
@@ -96,15 +101,19 @@ std::vector<Mix> wanted_mixes(const SweepOptions& options) {
   return mixes;
 }
 
-// Why a mix is not made of this file; empty: it is.
-std::string reason_to_skip(const Gguf& gguf, const std::vector<PlannedTensor>& plan,
-                           const SweepOptions& options) {
-  if (data_bytes(plan) >= data_bytes(gguf)) return "it is not smaller than the source";
-  if (!options.importance.empty()) return "";
-  for (const PlannedTensor& planned : plan)
-    if (planned.quantizable && needs_importance(planned.type))
-      return std::string(size_of(planned.type).name) + " needs an importance matrix (--imatrix)";
-  return "";
+// A text of fewer tokens than a window would fail in every measurement of the model. A file that is
+// no model is left to the measurements, which name it.
+void check_text(const std::string& path, const std::string& text, const SweepOptions& options) {
+  std::optional<Model> model;
+  try {
+    model.emplace(Model::open(path));
+  } catch (const Error&) {
+    return;
+  }
+  naming(options.text + " (as " + path + " reads it)", [&] {
+    TokenWindows::of_text(model->tokenizer(), text, options.context, options.most_windows,
+                          options.parse_special);
+  });
 }
 
 }  // namespace
@@ -114,16 +123,53 @@ QuantMaker::QuantMaker(const SweepOptions& options)
   if (importance_.matrix) importance_hash_ = fingerprint(read_text(importance_.path));
 }
 
+// Why a mix is not made of this file; empty: it is.
+std::string QuantMaker::reason_to_skip(const Gguf& gguf,
+                                       const std::vector<PlannedTensor>& plan) const {
+  if (data_bytes(plan) >= data_bytes(gguf)) return "it is not smaller than the source";
+  for (const PlannedTensor& planned : plan) {
+    if (!planned.quantizable || !needs_importance(planned.type)) continue;
+    const std::string type = size_of(planned.type).name;
+    if (!importance_.matrix) return type + " needs an importance matrix (--imatrix)";
+    if (importance_.matrix->of(planned.source->name).empty())
+      return type + " needs importance, and " + importance_.path + " has none of '" +
+             printable(planned.source->name) + "'";
+  }
+  return "";
+}
+
+std::size_t QuantMaker::check_source(const Gguf& gguf,
+                                     const std::vector<PlannedTensor>& plan) const {
+  for (const PlannedTensor& planned : plan) {
+    if (planned.type == planned.source->type) continue;
+    switch (planned.source->type) {
+      case TensorType::kF32:
+      case TensorType::kF16:
+      case TensorType::kBF16:
+      case TensorType::kQ8_0:
+        continue;
+      default:
+        throw Error(std::string("is ") + size_of(planned.source->type).name +
+                        ": quantized already; quants are made of F32, F16, BF16 or Q8_0",
+                    {gguf.path(), std::string(planned.source->name), {}});
+    }
+  }
+  return importance_.matrix ? importance_.missing(plan).size() : 0;
+}
+
 SweepModels QuantMaker::plan(const std::string& folder, const Store& store) const {
   SweepModels result;
   const std::vector<Mix> mixes = wanted_mixes(options_);
   const bool all = std::any_of(options_.quants.begin(), options_.quants.end(), is_all);
   std::string base_path, base_hash, base_shape;
+  const std::string text = options_.text.empty() ? "" : read_text(options_.text);
   std::set<std::string> seen;
   for (const std::string& path : options_.models) {
     const Gguf gguf = Gguf::open(path);
     SweepModel source = described(path, gguf);
     if (!seen.insert(source.hash).second) continue;  // the same file twice
+    if (!options_.text.empty()) check_text(path, text, options_);
+    std::size_t without_importance = 0;
     if (!mixes.empty()) {
       source.base = path;
       source.base_hash = source.hash;
@@ -143,12 +189,13 @@ SweepModels QuantMaker::plan(const std::string& folder, const Store& store) cons
     const std::size_t first = result.models.size();
     for (const Mix& mix : mixes) {
       const std::vector<PlannedTensor> plan = plan_types(gguf, request_of(mix, options_));
-      if (const std::string reason = reason_to_skip(gguf, plan, options_); !reason.empty()) {
+      if (const std::string reason = reason_to_skip(gguf, plan); !reason.empty()) {
         // Of "all" nobody expects the types that the source has.
         if (!all || reason.find("smaller") == std::string::npos)
           result.skipped.push_back({path, mix.name, reason});
         continue;
       }
+      without_importance = std::max(without_importance, check_source(gguf, plan));
       SweepModel quant = source;
       quant.mix = mix;
       quant.hash.clear();
@@ -163,6 +210,10 @@ SweepModels QuantMaker::plan(const std::string& folder, const Store& store) cons
       recall(quant, importance_hash_, store);
       result.models.push_back(quant);
     }
+    if (without_importance > 0)
+      std::fprintf(stderr, "qeval: warning: %s has no importance of %zu tensors of %s\n",
+                   printable(options_.importance).c_str(), without_importance,
+                   printable(path).c_str());
     std::stable_sort(result.models.begin() + static_cast<std::ptrdiff_t>(first),
                      result.models.end(), [](const SweepModel& a, const SweepModel& b) {
                        return a.bits_per_weight > b.bits_per_weight;

@@ -36,34 +36,34 @@ std::optional<Estimate> mean_accuracy(const std::vector<Json>& tasks) {
   return all.size() == 1 ? all[0] : mean_of(all);
 }
 
-// Empty where there is no such figure.
 std::string cell(const Json& row, const std::string& key, int decimals) {
   const auto estimate = figure(row, key);
-  return estimate ? text_of(*estimate, decimals) : "";
+  return estimate ? text_of(*estimate, decimals) : "n/a";
 }
 
 std::string percent_cell(const Json& row, const std::string& key) {
   const auto estimate = figure(row, key);
-  return estimate ? percent(*estimate) : "";
+  return estimate ? percent(*estimate) : "n/a";
 }
 
 std::string bytes_cell(const Json& row, const std::string& key) {
   const auto value = row.find(key);
-  return value == row.end() ? "" : human_bytes(value->get<std::uint64_t>());
+  return value == row.end() ? "n/a" : human_bytes(value->get<std::uint64_t>());
 }
 
 // "62 %" of what the base takes is saved; negative where it takes less.
 std::string saved_cell(const Json& row, const std::string& key) {
   const auto saved = row.find(key + ".saved");
-  if (saved == row.end()) return "";
+  if (saved == row.end()) return "n/a";
   const double bytes = row.at(key).get<double>();
   const double all = bytes + saved->get<double>();
-  return all > 0 ? fixed(100 * saved->get<double>() / all, 1) : "";
+  return all > 0 ? fixed(100 * saved->get<double>() / all, 1) : "n/a";
 }
 
 Json row_json(const SweepRow& row, const SweepOptions& options) {
   const SweepModel& model = *row.model;
-  Json json = {{"model", model.path},
+  // A quant's own file is gone.
+  Json json = {{"model", model.source},
                {"name", model.name},
                {"source", model.source},
                {"hash", model.hash},
