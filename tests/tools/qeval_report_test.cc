@@ -521,6 +521,11 @@ TEST_F(QevalReportTest, WrongUse) {
       EXPECT_EQ(run("qeval report --store " + store + " -o " + page + option + points).exit_code, 2)
           << option << points;
   EXPECT_EQ(run("qeval report --store " + store + " -o " + page + " --tolerance=''").exit_code, 2);
+  // Nothing is written over what is read.
+  EXPECT_EQ(run("qeval report --store " + store + " -o " + store).exit_code, 2);
+  EXPECT_EQ(run("qeval report --store " + store + " --csv " + store).exit_code, 2);
+  EXPECT_EQ(run("qeval report --store " + store + " --csv " + page + " -o " + page).exit_code, 2);
+  EXPECT_EQ(run("qeval report --store " + store + " --json").exit_code, 0);
   const std::string wrong[] = {
       "qeval report --store '" + path("none.sqlite") + "' -o " + page,
       "qeval report --store '" + write("no-store", "not SQLite") + "' -o " + page,

@@ -117,6 +117,10 @@ int report(const ReportOptions& options) {
   analysis_options.equivalence = options.equivalence.empty()
                                      ? analysis_options.tolerance
                                      : parse_points("--equivalence", options.equivalence);
+  for (const std::string& output : {options.page, options.csv})
+    check_output(output, {options.store});
+  if (!options.csv.empty() && options.csv == options.page)
+    throw UsageError("-o and --csv name the same file");
   const Store store(options.store, Store::Access::kRead);
   Analysis analysis;
   try {

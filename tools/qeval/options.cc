@@ -42,8 +42,9 @@ CLI::Option* add_graders(CLI::App& app, std::vector<std::string>& graders) {
 
 void add_prompt_and_limit(CLI::App& app, std::string& prompt, std::size_t& limit) {
   app.add_option("--prompt", prompt,
-                 "File of template, system, chat, shots, shots_file, max_tokens, stop (JSON or\n"
-                 "'key: value' lines; default: what goes with grader, task and model)")
+                 "File of template, preamble, system, chat, separator, shots, shots_file,\n"
+                 "max_tokens, thinking, stop (JSON or 'key: value' lines; default: what goes with\n"
+                 "grader, task and model)")
       ->option_text("FILE");
   app.add_option("--limit", limit, "Only the first N items of each task")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 40))

@@ -188,6 +188,10 @@ void Sweep::add_scales(Step& step) const {
     step.arguments.insert(step.arguments.end(),
                           {"--calibrate", dial.calibration, "--percentile", percentile});
     step.deciding.insert(step.deciding.end(), {content_of(dial.calibration), percentile});
+    if (step.kind == "tasks" && options_.parse_special) {
+      step.arguments.push_back("--parse-special");
+      step.deciding.push_back("special");
+    }
   } else {
     step.arguments.insert(step.arguments.end(), {"--scales", dial.scales});
     step.deciding.push_back(content_of(dial.scales));

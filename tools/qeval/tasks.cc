@@ -20,6 +20,7 @@
 #include "tools/qeval/report.h"
 #include "tools/qeval/run_config.h"
 #include "tools/qeval/task_prompts.h"
+#include "tools/qeval/text_run.h"
 
 namespace brink::tools {
 namespace {
@@ -350,7 +351,9 @@ std::vector<Task> read_tasks(const TasksOptions& options) {
 }  // namespace
 
 int tasks(const TasksOptions& options) {
-  Dial dial(options.dial);
+  DialOptions dial_options = options.dial;
+  dial_options.parse_special = options.parse_special;
+  Dial dial(dial_options);
   std::vector<Task> all = read_tasks(options);
   // What cannot be put or graded should be known before minutes are spent on another task.
   const PromptFile prompt =
@@ -374,27 +377,33 @@ int tasks(const TasksOptions& options) {
       sandbox = std::make_unique<PythonSandbox>(SandboxOptions{.seconds = options.code_seconds});
   }
   Store store(options.store);
+  say_on_interrupt("qeval: interrupted; the same command goes on after the last item");
   Json report = Json::array();
   TaskTable table;
-  for (const std::string& path : options.models) {
+  const auto print = [&] {
+    std::fputs((options.json ? to_text(report, 1) : table.text()).c_str(), stdout);
+  };
+  const auto measure = [&](const std::string& path) {
     const Model model = Model::open(path);
     for (const std::string& warning : model.tokenizer_warnings())
-      std::fprintf(stderr, "qeval: warning: %s\n", warning.c_str());
+      std::fprintf(stderr, "qeval: warning: %s: %s\n", printable(path).c_str(), warning.c_str());
     const std::string hash = fingerprint(model.gguf());
     for (const DialSetting& setting : dial.settings()) {
       SessionOptions session;
       options.engine.apply(session);
       session = dial.apply(setting, model, session);
       for (const Task& task : all) {
-        Json row = TaskMeasurement(model, hash, session, dial.key(setting), task, prompt, options,
-                                   sandbox.get(), store)
-                       .run();
+        TaskMeasurement measurement(model, hash, session, dial.key(setting), task, prompt, options,
+                                    sandbox.get(), store);
+        Json row = naming(path, [&] { return measurement.run(); });
         table.add(row);
         report.push_back(std::move(row));
       }
     }
-  }
-  std::fputs((options.json ? to_text(report, 1) : table.text()).c_str(), stdout);
+  };
+  print_rows_before_errors(report, print, [&] {
+    for (const std::string& path : options.models) measure(path);
+  });
   return 0;
 }
 
@@ -448,6 +457,8 @@ CLI::App* add_tasks(CLI::App& app, TasksOptions& options) {
   add_code_options(*command, options.allow_code, options.code_seconds);
   command->add_flag("--json", options.json, "Print JSON");
   add_dial_options(*command, options.dial);
+  command->add_flag("--parse-special", options.parse_special,
+                    "With --calibrate: control tokens in its text are tokens");
   add_device_options(*command, options.engine);
   return command;
 }
