@@ -189,7 +189,19 @@ TEST(PairedTest, MeanScores) {
   // Of the bootstrap of 4 units, by its definition on other code.
   const std::vector<double> rows = {0.5, 1, 0.25, 1, 1, 1, 0, 1};
   const auto mean = [](std::span<const double> sums) { return std::vector{sums[0] / sums[1]}; };
-  EXPECT_EQ(mean_score(graded).ci->high, bootstrap(rows, 2, mean)[0].ci->high);
+  const Interval of_four = *bootstrap(rows, 2, mean)[0].ci;
+  const Interval wilson = wilson_interval(1.75, 4);  // as few tell too little
+  EXPECT_EQ(mean_score(graded).ci->high, std::max(of_four.high, wilson.high));
+  std::vector<double> many, rows_of_many;
+  for (std::size_t i = 0; i < 40; ++i) {
+    many.push_back(graded[i % 4]);
+    rows_of_many.insert(rows_of_many.end(), {graded[i % 4], 1});
+  }
+  EXPECT_EQ(mean_score(many).ci->high, bootstrap(rows_of_many, 2, mean)[0].ci->high);
+  // Nearly all equal: hardly narrower than with all equal.
+  std::vector<double> nearly(40, 1.0);
+  nearly[7] = 0.5;
+  EXPECT_LT(mean_score(nearly).ci->low, 0.92);
   EXPECT_EQ(mean_score(equal, pairs).ci->low, wilson_interval(2, 2).low);
   EXPECT_THROW(mean_score({}), Error);
 }

@@ -186,6 +186,13 @@ void climb_down(Analysis& analysis) {
     }
     analysis.ladders[place].rungs.push_back(std::move(rung));
   }
+  // Models in their order, of each the most exact activations and KV cache first.
+  std::map<std::string, std::size_t> models;
+  for (const Setting& s : results.settings) models.try_emplace(s.model_name, models.size());
+  std::ranges::stable_sort(analysis.ladders, {}, [&](const Ladder& ladder) {
+    const Setting& s = results.settings[ladder.rungs[0].setting];
+    return std::pair(models.at(s.model_name), coarseness(s));
+  });
   for (Ladder& ladder : analysis.ladders) {
     std::vector<Verdict> alone;
     for (const Ladder::Rung& rung : ladder.rungs) alone.push_back(rung.alone);

@@ -76,8 +76,8 @@ struct PairedComparison {
 PairedComparison compare_paired(const PairedScores& scores, const BootstrapOptions& options = {});
 
 /// The mean of scores in [0, 1], of at least one item, with its 95 % interval: Wilson's for right
-/// and wrong answers, the percentile bootstrap for graded ones. `clusters` as above: their design
-/// effect and worst case are those of compare_paired().
+/// and wrong answers, the percentile bootstrap for graded ones. `clusters`, and graded scores of
+/// which fewer than 10 clusters differ from the commonest one, as in compare_paired().
 Estimate mean_score(std::span<const double> scores, std::span<const std::uint64_t> clusters = {},
                     const BootstrapOptions& options = {});
 

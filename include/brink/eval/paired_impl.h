@@ -232,16 +232,26 @@ Estimate mean_score(std::span<const double> scores, std::span<const std::uint64_
     mean.ci = wilson(n);
   } else if (equal || units < 2) {
     mean.ci = wilson(least_effective_items(rows));
-  } else if (graded) {
-    mean.ci = resampled();
   } else {
-    const double independent = mean.value * (1 - mean.value) / n;
-    double telling = 0;  // clusters that are not all of the commoner kind
-    for (std::size_t at = 0; at < rows.size(); at += kColumns)
-      telling += mean.value > 0.5 ? rows[at + kOther] < rows[at + kItems] : rows[at + kOther] > 0;
-    const double effect =
-        design_effect(variance_between(rows, mean.value, n) / independent, telling, n, rows);
-    mean.ci = hull(wilson(n / effect), resampled());
+    // What most items have; clusters that are not all of it tell how scores cluster.
+    std::unordered_map<double, std::size_t> counts;
+    double common = scores[0], squares = 0;
+    for (const double score : scores) {
+      if (++counts[score] > counts[common]) common = score;
+      squares += (score - mean.value) * (score - mean.value);
+    }
+    std::vector<double> differing(scores.size());
+    std::ranges::transform(scores, differing.begin(),
+                           [&](double score) { return score == common ? 0.0 : 1.0; });
+    const std::vector<double> marks = cluster_sums({zeros, differing, clusters});
+    std::size_t telling = 0;
+    for (std::size_t at = 0; at < marks.size(); at += kColumns) telling += marks[at + kChanged] > 0;
+    mean.ci = resampled();
+    if (!graded || telling < kFewChanges) {
+      const double observed = variance_between(rows, mean.value, n) * n * n / squares;
+      mean.ci = hull(*mean.ci,
+                     wilson(n / design_effect(observed, static_cast<double>(telling), n, rows)));
+    }
   }
   return mean;
 }
