@@ -190,8 +190,8 @@ TEST(PairedTest, MeanScores) {
   const std::vector<double> rows = {0.5, 1, 0.25, 1, 1, 1, 0, 1};
   const auto mean = [](std::span<const double> sums) { return std::vector{sums[0] / sums[1]}; };
   const Interval of_four = *bootstrap(rows, 2, mean)[0].ci;
-  // As four tell too little: Wilson's of 4 / 1.25, where three units differ, whose variance of means
-  // is 4/3 of that of independent items, and one speaks for the worst, 1.
+  // As four tell too little: Wilson's of 4 / 1.25, where three units differ, whose variance of
+  // means is 4/3 of that of independent items, and one speaks for the worst, 1.
   const Interval wilson = wilson_interval(1.75 / 1.25, 4 / 1.25);
   EXPECT_NEAR(mean_score(graded).ci->high, std::max(of_four.high, wilson.high), 1e-12);
   std::vector<double> many, rows_of_many;
