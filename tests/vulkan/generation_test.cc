@@ -12,7 +12,6 @@
 #include "brink/model/session.h"
 #include "tests/support/generations.h"
 #include "tests/support/reference_data.h"
-#include "tests/support/tested_kernels.h"
 #include "tests/support/vulkan.h"
 
 namespace brink::testing {
@@ -55,7 +54,7 @@ class VulkanGenerations : public ::testing::TestWithParam<Case> {
 TEST_P(VulkanGenerations, SameResultsForAnyBatchAndOrder) {
   GenerationOptions generation;
   generation.session = options();
-  expect_same_in_any_company(model(), generation, some_requests(kSanitized ? 3 : 5), {4});
+  expect_same_in_any_company(model(), generation, some_requests(3), {3});
 }
 
 // Rows of a prompt in one step and one by one. Without same_kernels some bits differ, or this test
@@ -63,7 +62,7 @@ TEST_P(VulkanGenerations, SameResultsForAnyBatchAndOrder) {
 TEST_P(VulkanGenerations, SameKernelsMakeRowsTheSameInStepsOfAnySize) {
   const Model m = model();
   // More than a page of the KV cache; drivers on the CPU take long with experts.
-  const Tokens tokens = some_tokens(m.config().experts == 0 ? 70 : 18, 3);
+  const Tokens tokens = some_tokens(m.config().experts == 0 ? 66 : 10, 3);
   const std::size_t vocabulary = m.config().vocabulary;
   const auto logits_of = [&](bool same, std::size_t piece) {
     SessionOptions session_options = options();
@@ -79,7 +78,7 @@ TEST_P(VulkanGenerations, SameKernelsMakeRowsTheSameInStepsOfAnySize) {
     return all;
   };
   const std::vector<float> whole = logits_of(true, tokens.size());
-  for (const std::size_t piece : {1u, 9u, 33u}) EXPECT_EQ(logits_of(true, piece), whole);
+  for (const std::size_t piece : {1u, 33u}) EXPECT_EQ(logits_of(true, piece), whole);
   EXPECT_NE(logits_of(false, 1), logits_of(false, tokens.size()));
 }
 
