@@ -74,8 +74,7 @@ int divergence(const DivergenceOptions& options) {
   std::string text = read_text(options.text.text);
   std::optional<Store> store;
   if (!options.text.store.empty()) store.emplace(options.text.store);
-  say_on_interrupt(store ? "qeval: interrupted; the same command goes on after the last window"
-                         : "qeval: interrupted");
+  say_on_interrupt(options.text);
   const Model base_model = Model::open(options.base);
   const std::string text_hash = fingerprint(text);
   const TokenWindows windows = windows_of(base_model, text, options.text);
@@ -95,9 +94,6 @@ int divergence(const DivergenceOptions& options) {
   Json report = Json::array();
   Table table({"model", "weights", "activations", "kv", ">mean KL [95 %]", ">median", ">99 %",
                ">max", ">ln(PPL/base) [95 %]", ">same top % [95 %]", ">RMS dp %"});
-  const auto print = [&] {
-    std::fputs((options.text.json ? to_text(report, 1) : table.text()).c_str(), stdout);
-  };
   const auto measure = [&](const std::string& model_path) {
     const Model model = Model::open(model_path);
     const std::string model_hash = store ? fingerprint(model.gguf()) : "";
@@ -125,9 +121,7 @@ int divergence(const DivergenceOptions& options) {
       report.push_back(row);
     }
   };
-  print_rows_before_errors(report, print, [&] {
-    for (const std::string& path : options.models) measure(path);
-  });
+  measure_models(options.models, measure, report, table, options.text.json);
   if (options.delete_cache) base_run.delete_cache();
   return 0;
 }

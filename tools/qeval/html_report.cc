@@ -10,6 +10,7 @@
 #include "tools/qeval/analysis.h"
 #include "tools/qeval/options.h"
 #include "tools/qeval/page.h"
+#include "tools/qeval/report.h"
 #include "tools/qeval/report_rows.h"
 #include "tools/qeval/results.h"
 #include "tools/qeval/store.h"
@@ -122,13 +123,8 @@ int report(const ReportOptions& options) {
   if (!options.csv.empty() && options.csv == options.page)
     throw UsageError("-o and --csv name the same file");
   const Store store(options.store, Store::Access::kRead);
-  Analysis analysis;
-  try {
-    analysis = analyse(load_results(store), analysis_options);
-  } catch (const Error& error) {
-    if (!error.place().file.empty()) throw;
-    throw Error(error.what(), {.file = options.store});
-  }
+  const Analysis analysis =
+      naming(options.store, [&] { return analyse(load_results(store), analysis_options); });
   explain(analysis, options);
   if (!options.page.empty()) write(options.page, report_page(analysis, command_of(options)));
   if (!options.csv.empty() || options.json) {

@@ -18,15 +18,11 @@ int perplexity(const PerplexityOptions& options) {
   const std::string text = read_text(options.text.text);
   std::optional<Store> store;
   if (!options.text.store.empty()) store.emplace(options.text.store);
-  say_on_interrupt(store ? "qeval: interrupted; the same command goes on after the last window"
-                         : "qeval: interrupted");
+  say_on_interrupt(options.text);
   const std::string text_hash = fingerprint(text);
   Json report = Json::array();
   Table table({"model", "weights", "activations", "kv", ">windows", ">tokens", ">perplexity [95 %]",
                ">+-", ">bits/byte [95 %]", ">tokens/s"});
-  const auto print = [&] {
-    std::fputs((options.text.json ? to_text(report, 1) : table.text()).c_str(), stdout);
-  };
   const auto measure = [&](const std::string& path) {
     const Model model = Model::open(path);
     const TokenWindows windows = windows_of(model, text, options.text);
@@ -53,9 +49,7 @@ int perplexity(const PerplexityOptions& options) {
       report.push_back(run.row);
     }
   };
-  print_rows_before_errors(report, print, [&] {
-    for (const std::string& path : options.models) measure(path);
-  });
+  measure_models(options.models, measure, report, table, options.text.json);
   return 0;
 }
 

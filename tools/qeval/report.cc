@@ -22,15 +22,19 @@ std::string label_of(const std::string& path, const SessionOptions& session) {
 }
 
 TokenWindows windows_of(const Model& model, const std::string& text, const TextOptions& options) {
-  for (const std::string& warning : model.tokenizer_warnings())
-    std::fprintf(stderr, "qeval: warning: %s: %s\n", printable(model.gguf().path()).c_str(),
-                 warning.c_str());
+  warn_of_tokenizer(model);
   TokenWindows windows = naming(options.text, [&] {
     return TokenWindows::of_text(model.tokenizer(), text, options.context, options.most_windows,
                                  options.parse_special);
   });
   warn_of_context(model, options.context);
   return windows;
+}
+
+void warn_of_tokenizer(const Model& model) {
+  for (const std::string& warning : model.tokenizer_warnings())
+    std::fprintf(stderr, "qeval: warning: %s: %s\n", printable(model.gguf().path()).c_str(),
+                 warning.c_str());
 }
 
 void warn_of_context(const Model& model, std::size_t context) {

@@ -4,10 +4,12 @@
 #define BRINK_TOOLS_QEVAL_REPORT_H_
 
 #include <cstddef>
+#include <cstdio>
 #include <functional>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "brink/core/error.h"
 #include "brink/core/progress.h"
@@ -37,8 +39,25 @@ auto naming(const std::string& file, F&& work) {
   }
 }
 
+/// What the tokenizer has to say, a line each on stderr.
+void warn_of_tokenizer(const Model& model);
 /// One line on stderr where so many positions are more than the model was trained for.
 void warn_of_context(const Model& model, std::size_t context);
+
+/// Calls `measure` for each path, which adds rows to `rows` and `table`, and prints these; after an
+/// error too, where there are some. Then the error is thrown on.
+template <class Table, class F>
+void measure_models(const std::vector<std::string>& paths, F&& measure, const Json& rows,
+                    const Table& table, bool json) {
+  const auto print = [&] { std::fputs((json ? to_text(rows, 1) : table.text()).c_str(), stdout); };
+  try {
+    for (const std::string& path : paths) measure(path);
+  } catch (...) {
+    if (!rows.empty()) print();
+    throw;
+  }
+  print();
+}
 
 /// The last part of a path, fit for a terminal.
 std::string file_name(const std::string& path);

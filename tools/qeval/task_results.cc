@@ -50,10 +50,6 @@ std::string percent_cell(const Json& row, const std::string& key) {
   return estimate ? percent(*estimate) : "n/a";
 }
 
-}  // namespace
-
-namespace {
-
 // Of an answer to MBPP's prompt, what stands between [BEGIN] and [DONE]. A model without a chat may
 // go on with a task of its own.
 std::string mbpp_answer(const std::string& output) {

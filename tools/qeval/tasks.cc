@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -20,7 +19,6 @@
 #include "tools/qeval/report.h"
 #include "tools/qeval/run_config.h"
 #include "tools/qeval/task_prompts.h"
-#include "tools/qeval/text_run.h"
 
 namespace brink::tools {
 namespace {
@@ -235,10 +233,10 @@ std::vector<bool> TaskMeasurement::stored(std::int64_t run) const {
 
 // What a finished run was found to have.
 Json TaskMeasurement::row_of_run(std::int64_t run) const {
-  Json row = Json::parse(store_.run(run).summary, nullptr, false);
+  Json row = stored_object(store_, run, "summary", store_.run(run).summary);
   const auto has_text = [&](const char* key) { return row.contains(key) && row[key].is_string(); };
   const bool whole =
-      row.is_object() && row.contains("items") && row["items"].is_number_unsigned() &&
+      row.contains("items") && row["items"].is_number_unsigned() &&
       std::ranges::all_of(std::array{"weights", "activations", "kv", "grader"}, has_text);
   if (!whole)
     throw Error("is damaged: the summary of run " + std::to_string(run) + " cannot be read",
@@ -311,12 +309,7 @@ Json TaskMeasurement::run() {
     Json row = row_of(model_, session_, generator.session().backend_name());
     row["task"] = config.data;
     row["grader"] = name_of(task_.grader);
-    try {
-      row.update(summarize(task_.grader, store_.items(run)));
-    } catch (const Error& error) {
-      if (!error.place().file.empty()) throw;
-      throw Error(error.what(), {.file = store_.path()});
-    }
+    naming(store_.path(), [&] { row.update(summarize(task_.grader, store_.items(run))); });
     const GenerationWork& work = generator.work();
     row["tokens_per_second"] = nullptr;
     if (!requests.empty())
@@ -351,16 +344,14 @@ std::vector<Task> read_tasks(const TasksOptions& options) {
 }  // namespace
 
 int tasks(const TasksOptions& options) {
-  DialOptions dial_options = options.dial;
-  dial_options.parse_special = options.parse_special;
-  Dial dial(dial_options);
+  Dial dial(options.dial);
   std::vector<Task> all = read_tasks(options);
   // What cannot be put or graded should be known before minutes are spent on another task.
   const PromptFile prompt =
       options.prompt.empty() ? PromptFile() : read_prompt_file(options.prompt);
   std::unique_ptr<PythonSandbox> sandbox;
   for (Task& task : all) {
-    try {
+    naming(task.path, [&] {
       const TaskPrompts prompts(task.file, task.grader, prompt);
       TaskGrader(task.grader, task.file);
       task.chosen = chosen_items(task.file, prompts, options);
@@ -369,10 +360,7 @@ int tasks(const TasksOptions& options) {
       if (left_out > 0)
         std::fprintf(stderr, "qeval: warning: %s: %td of %zu items offer no choices: left out\n",
                      printable(task.path).c_str(), left_out, task.file.items.size());
-    } catch (const Error& error) {
-      if (!error.place().file.empty()) throw;
-      throw Error(error.what(), {.file = task.path});
-    }
+    });
     if (task.grader == Grader::kCode && sandbox == nullptr)
       sandbox = std::make_unique<PythonSandbox>(SandboxOptions{.seconds = options.code_seconds});
   }
@@ -380,13 +368,9 @@ int tasks(const TasksOptions& options) {
   say_on_interrupt("qeval: interrupted; the same command goes on after the last item");
   Json report = Json::array();
   TaskTable table;
-  const auto print = [&] {
-    std::fputs((options.json ? to_text(report, 1) : table.text()).c_str(), stdout);
-  };
   const auto measure = [&](const std::string& path) {
     const Model model = Model::open(path);
-    for (const std::string& warning : model.tokenizer_warnings())
-      std::fprintf(stderr, "qeval: warning: %s: %s\n", printable(path).c_str(), warning.c_str());
+    warn_of_tokenizer(model);
     const std::string hash = fingerprint(model.gguf());
     for (const DialSetting& setting : dial.settings()) {
       SessionOptions session;
@@ -401,9 +385,7 @@ int tasks(const TasksOptions& options) {
       }
     }
   };
-  print_rows_before_errors(report, print, [&] {
-    for (const std::string& path : options.models) measure(path);
-  });
+  measure_models(options.models, measure, report, table, options.json);
   return 0;
 }
 
@@ -432,14 +414,7 @@ CLI::App* add_tasks(CLI::App& app, TasksOptions& options) {
       ->check(CLI::Range(std::size_t{1}, std::size_t{1000}))
       ->option_text("N");
   command->add_option("--temperature", options.temperature, "Of samples (default: 0.8)")
-      ->check(
-          [](const std::string& text) {  // Range lets NaN through
-            float value = 0;
-            const bool number = CLI::detail::lexical_cast(text, value) && std::isfinite(value);
-            return number ? "" : "'" + text + "' is no number";
-          },
-          "")
-      ->check(CLI::Range(0.01f, 100.0f))
+      ->check(number_from(0.01, 100))
       ->option_text("T");
   command->add_option("--seed", options.seed, "Of samples and of --random (default: 42)")
       ->option_text("S");
@@ -457,7 +432,7 @@ CLI::App* add_tasks(CLI::App& app, TasksOptions& options) {
   add_code_options(*command, options.allow_code, options.code_seconds);
   command->add_flag("--json", options.json, "Print JSON");
   add_dial_options(*command, options.dial);
-  command->add_flag("--parse-special", options.parse_special,
+  command->add_flag("--parse-special", options.dial.parse_special,
                     "With --calibrate: control tokens in its text are tokens");
   add_device_options(*command, options.engine);
   return command;

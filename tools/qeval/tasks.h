@@ -35,7 +35,6 @@ struct TasksOptions {
   bool allow_code = false;
   unsigned code_seconds = 10;
   DialOptions dial;
-  bool parse_special = false;  ///< of the text that the dial calibrates on
   EngineOptions engine;
   bool json = false;
 };

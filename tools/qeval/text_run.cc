@@ -167,15 +167,10 @@ DialOptions dial_of(DialOptions dial, const TextOptions& text) {
   return dial;
 }
 
-void print_rows_before_errors(const Json& rows, const std::function<void()>& print,
-                              const std::function<void()>& measure) {
-  try {
-    measure();
-  } catch (...) {
-    if (!rows.empty()) print();
-    throw;
-  }
-  print();
+void say_on_interrupt(const TextOptions& text) {
+  say_on_interrupt(text.store.empty()
+                       ? "qeval: interrupted"
+                       : "qeval: interrupted; the same command goes on after the last window");
 }
 
 RunConfig text_config(const std::string& kind, const TextRun& run) {

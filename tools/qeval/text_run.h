@@ -35,10 +35,8 @@ struct TextRun {
 /// UsageError where both texts are standard input.
 DialOptions dial_of(DialOptions dial, const TextOptions& text);
 
-/// Calls `measure`, which adds rows to `rows`, and `print`: after an error too, where there are
-/// some. Then the error is thrown on.
-void print_rows_before_errors(const Json& rows, const std::function<void()>& print,
-                              const std::function<void()>& measure);
+/// What SIGINT says depends on whether there is a store to go on from.
+void say_on_interrupt(const TextOptions& text);
 
 /// What a run over windows is in the store, but for its kind and the base.
 RunConfig text_config(const std::string& kind, const TextRun& run);
