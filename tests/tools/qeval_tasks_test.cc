@@ -11,6 +11,7 @@
 
 #include "tests/support/reference_data.h"
 #include "tests/tools/tool_fixture.h"
+#include "tools/qeval/item_figures.h"
 #include "tools/qeval/store.h"
 #include "tools/qeval/tasks.h"
 
@@ -365,14 +366,14 @@ TEST(TaskFigures, ClustersWidenTheInterval) {
 
 TEST(TaskFigures, SharesOfOneAnswer) {
   Item item;
-  EXPECT_EQ(tools::share(item, "truncated"), 0);
-  EXPECT_EQ(tools::share(item, "parsed"), 1);
-  EXPECT_EQ(tools::share(item, "invented"), std::nullopt);
+  EXPECT_EQ(tools::figures_of(item).truncated, 0);
+  EXPECT_EQ(tools::figures_of(item).parsed, 1);
+  EXPECT_EQ(tools::figures_of(item).invented, std::nullopt);
   item.invented = true;
   item.details = R"({"invented": {"name": "Bob"}})";  // what, not how much
-  EXPECT_EQ(tools::share(item, "invented"), 1);
+  EXPECT_EQ(tools::figures_of(item).invented, 1);
   item.details = "{";
-  EXPECT_THROW(tools::share(item, "parsed"), Error);
+  EXPECT_THROW(tools::figures_of(item).parsed, Error);
 }
 
 // All right is 1, and no more, however many samples there are.
@@ -406,9 +407,9 @@ TEST(TaskFigures, AverageOfSamples) {
   EXPECT_TRUE(item.truncated);
   EXPECT_EQ(item.invented, true);
   EXPECT_EQ(item.output, "a");
-  EXPECT_DOUBLE_EQ(*tools::share(item, "truncated"), 1.0 / 3);
-  EXPECT_DOUBLE_EQ(*tools::share(item, "parsed"), 1);
-  EXPECT_DOUBLE_EQ(*tools::share(item, "invented"), 1);  // of the one that tells
+  EXPECT_DOUBLE_EQ(tools::figures_of(item).truncated, 1.0 / 3);
+  EXPECT_DOUBLE_EQ(tools::figures_of(item).parsed, 1);
+  EXPECT_DOUBLE_EQ(*tools::figures_of(item).invented, 1);  // of the one that tells
   const Json figures = tools::summarize(tools::Grader::kJson, std::vector<Item>{item, item});
   EXPECT_NEAR(figures["accuracy"], 2.0 / 3, 1e-12);
   EXPECT_NEAR(figures["score"], 0.75, 1e-12);

@@ -7,7 +7,6 @@
 
 #include "brink/core/error.h"
 #include "tools/qeval/cluster_numbers.h"
-#include "tools/qeval/tasks.h"
 
 namespace brink::tools {
 namespace {
@@ -26,9 +25,9 @@ struct Scores {
 
 Scores scores_of(const TaskRun& run, Measure measure) {
   Scores scores;
-  for (const Item& item : *run.items) {
-    scores.other.push_back(value_of(item, measure));
-    scores.add_cluster(item.cluster);
+  for (std::size_t i = 0; i < run.items->size(); ++i) {
+    scores.other.push_back(value_of((*run.figures)[i], measure));
+    scores.add_cluster((*run.items)[i].cluster);
   }
   return scores;
 }
@@ -36,13 +35,14 @@ Scores scores_of(const TaskRun& run, Measure measure) {
 // By index and id; both runs are in the order of indices.
 Scores pair(const TaskRun& base, const TaskRun& other, Measure measure) {
   Scores scores;
-  auto b = base.items->begin();
-  for (const Item& item : *other.items) {
-    while (b != base.items->end() && b->index < item.index) ++b;
-    if (b == base.items->end()) break;
-    if (b->index != item.index || b->id != item.id) continue;
-    scores.base.push_back(value_of(*b, measure));
-    scores.other.push_back(value_of(item, measure));
+  std::size_t b = 0;
+  for (std::size_t i = 0; i < other.items->size(); ++i) {
+    const Item& item = (*other.items)[i];
+    while (b < base.items->size() && (*base.items)[b].index < item.index) ++b;
+    if (b == base.items->size()) break;
+    if ((*base.items)[b].index != item.index || (*base.items)[b].id != item.id) continue;
+    scores.base.push_back(value_of((*base.figures)[b], measure));
+    scores.other.push_back(value_of((*other.figures)[i], measure));
     scores.add_cluster(item.cluster);
   }
   return scores;
@@ -55,14 +55,15 @@ TaskScore score_of(const TaskRun& run, Measure measure) {
   result.clusters = scores.cluster_count();
   const double n = static_cast<double>(result.items);
   double known = 0, invented = 0, with_log = 0, log = 0;
-  for (const Item& item : *run.items) {
-    // Of several samples their share: an item counts once.
-    result.truncated += share(item, "truncated").value_or(0) / n;
-    result.unparsed += (1 - share(item, "parsed").value_or(1)) / n;
-    if (const auto of_item = share(item, "invented")) {
+  for (const ItemFigures& figures : *run.figures) {
+    result.truncated += figures.truncated / n;
+    result.unparsed += (1 - figures.parsed) / n;
+    if (figures.invented) {
       known += 1;
-      invented += *of_item;
+      invented += *figures.invented;
     }
+  }
+  for (const Item& item : *run.items) {
     if (item.log_probability) {
       with_log += 1;
       log += *item.log_probability;
@@ -187,11 +188,10 @@ void climb_down(Analysis& analysis) {
     analysis.ladders[place].rungs.push_back(std::move(rung));
   }
   // Models in their order, of each the most exact activations and KV cache first.
-  std::map<std::string, std::size_t> models;
-  for (const Setting& s : results.settings) models.try_emplace(s.model_name, models.size());
+  const std::vector<std::string> models = results.model_names();
   std::ranges::stable_sort(analysis.ladders, {}, [&](const Ladder& ladder) {
     const Setting& s = results.settings[ladder.rungs[0].setting];
-    return std::pair(models.at(s.model_name), coarseness(s));
+    return std::pair(std::ranges::find(models, s.model_name) - models.begin(), coarseness(s));
   });
   for (Ladder& ladder : analysis.ladders) {
     std::vector<Verdict> alone;

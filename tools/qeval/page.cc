@@ -219,11 +219,9 @@ std::string p_text(double p) {
 }
 
 SeriesNames::SeriesNames(const Results& results) {
-  for (const Setting& s : results.settings)
-    several_models |= s.model_name != results.settings[0].model_name;
+  several_models = results.model_names().size() > 1;
   for (const Setting& s : results.settings) {
-    std::string name = "activations " + s.activations + ", KV " + s.kv_type;
-    if (s.backend != "cpu" && !s.backend.empty()) name += ", " + s.backend;
+    std::string name = "activations " + s.rounding();
     if (several_models) name = shortened(s.model_name, 40) + ": " + name;
     const auto at = std::ranges::find(names, name);
     of_setting.push_back(static_cast<std::size_t>(at - names.begin()));

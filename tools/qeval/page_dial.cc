@@ -27,8 +27,7 @@ Grid grid_of(const Results& results, const std::string& model) {
   for (std::size_t i = 0; i < results.settings.size(); ++i) {
     const Setting& s = results.settings[i];
     if (s.model_name != model) continue;
-    std::string column = s.activations + ", KV " + s.kv_type;
-    if (s.backend != "cpu" && !s.backend.empty()) column += ", " + s.backend;
+    const std::string column = s.rounding();
     if (std::ranges::find(grid.weights, s.weights) == grid.weights.end())
       grid.weights.push_back(s.weights);
     const std::pair place{coarseness(s), column};
@@ -75,10 +74,7 @@ std::string table_of(const Grid& grid, const std::string& caption,
 std::string dial_section(const Analysis& analysis) {
   const Results& results = analysis.results;
   std::string tables;
-  std::vector<std::string> models;
-  for (const Setting& setting : results.settings)
-    if (std::ranges::find(models, setting.model_name) == models.end())
-      models.push_back(setting.model_name);
+  const std::vector<std::string> models = results.model_names();
   for (const std::string& model : models) {
     const Grid grid = grid_of(results, model);
     const std::string of_model = models.size() > 1 ? escaped(model) + ": " : "";

@@ -11,6 +11,7 @@
 
 #include "brink/core/error.h"
 #include "tools/qeval/figure.h"
+#include "tools/qeval/run_config.h"
 #include "tools/support/cli.h"
 
 namespace brink::tools {
@@ -93,20 +94,16 @@ std::string way_of_asking(const RunConfig& config) {
   return json.dump();
 }
 
-std::vector<Measure> measures_of(const RunConfig& config, const std::vector<Item>& items) {
+std::vector<Measure> measures_of(const RunConfig& config, const std::vector<ItemFigures>& figures) {
   const Json json = Json::parse(config.options, nullptr, false);
   const std::string grader =
       json.is_object() && json.contains("grader") && json["grader"].is_string()
           ? json["grader"].get<std::string>()
           : "";
   if (grader == "json") return {Measure::kAccuracy, Measure::kScore};
-  if (grader == "choice") {
-    // Items without it were cut off by the context: they have no choice at all.
-    const bool normalized = std::ranges::any_of(items, [](const Item& item) {
-      return item.details.find("\"normalized\"") != std::string::npos;
-    });
-    if (normalized) return {Measure::kAccuracy, Measure::kNormalized};
-  }
+  if (grader == "choice" &&
+      std::ranges::any_of(figures, [](const ItemFigures& f) { return f.normalized.has_value(); }))
+    return {Measure::kAccuracy, Measure::kNormalized};
   if (grader.empty() || grader == "rouge") return {Measure::kScore};
   return {Measure::kAccuracy};
 }
@@ -163,8 +160,12 @@ class TaskRuns {
 
   void add(std::size_t setting, const RunConfig& config, std::vector<Item> items) {
     const std::string asked = way_of_asking(config);
-    const auto measures = measures_of(config, items);
-    const auto shared = std::make_shared<const std::vector<Item>>(std::move(items));
+    std::vector<ItemFigures> of_items;
+    for (const Item& item : items) of_items.push_back(figures_of(item));
+    const auto measures = measures_of(config, of_items);
+    TaskRun run{.setting = setting};
+    run.items = std::make_shared<const std::vector<Item>>(std::move(items));
+    run.figures = std::make_shared<const std::vector<ItemFigures>>(std::move(of_items));
     for (const Measure measure : measures) {
       const auto [at, is_new] =
           tasks_.try_emplace({config.data_hash, asked, measure}, results_.tasks.size());
@@ -175,14 +176,14 @@ class TaskRuns {
                                   .options = asked,
                                   .measure = measure,
                                   .primary = measure == measures[0]});
-      const std::size_t task = at->second;
-      const auto before = std::ranges::find_if(results_.task_runs, [&](const TaskRun& run) {
-        return run.setting == setting && run.task == task;
+      run.task = at->second;
+      const auto before = std::ranges::find_if(results_.task_runs, [&](const TaskRun& other) {
+        return other.setting == setting && other.task == run.task;
       });
       if (before == results_.task_runs.end())
-        results_.task_runs.push_back({setting, task, shared});
-      else if (before->items->size() <= shared->size())
-        before->items = shared;
+        results_.task_runs.push_back(run);
+      else if (before->items->size() <= run.items->size())
+        *before = run;
     }
   }
 
@@ -205,16 +206,16 @@ const char* name_of(Measure measure) {
   return "score";
 }
 
-double value_of(const Item& item, Measure measure) {
-  if (measure == Measure::kScore) return std::clamp(item.score, 0.0, 1.0);
-  const char* const key = measure == Measure::kAccuracy ? "accuracy" : "normalized";
-  const Json details = Json::parse(item.details, nullptr, false);
-  if (details.is_object() && details.contains(key)) {
-    const Json& value = details[key];
-    if (value.is_boolean()) return value.get<bool>() ? 1 : 0;
-    if (value.is_number()) return std::clamp(value.get<double>(), 0.0, 1.0);
+double value_of(const ItemFigures& figures, Measure measure) {
+  switch (measure) {
+    case Measure::kAccuracy:
+      return figures.accuracy;
+    case Measure::kNormalized:
+      return figures.normalized.value_or(0);  // cut off by the context: no choice at all
+    case Measure::kScore:
+      break;
   }
-  return measure == Measure::kAccuracy && item.correct ? 1 : 0;
+  return figures.score;
 }
 
 std::string Setting::label() const {
@@ -223,10 +224,17 @@ std::string Setting::label() const {
   return text;
 }
 
-const TaskRun* Results::find(std::size_t setting, std::size_t task) const {
-  const auto found = std::ranges::find_if(
-      task_runs, [&](const TaskRun& run) { return run.setting == setting && run.task == task; });
-  return found == task_runs.end() ? nullptr : &*found;
+std::string Setting::rounding() const {
+  std::string text = activations + ", KV " + kv_type;
+  if (backend != "cpu" && !backend.empty()) text += ", " + backend;
+  return text;
+}
+
+std::vector<std::string> Results::model_names() const {
+  std::vector<std::string> names;  // settings of a model stand together
+  for (const Setting& setting : settings)
+    if (names.empty() || names.back() != setting.model_name) names.push_back(setting.model_name);
+  return names;
 }
 
 std::size_t coarseness(const Setting& setting) {
@@ -254,10 +262,7 @@ Results load_results(const Store& store) {
     if (c.kind == "tasks") {
       task_runs.add(setting, c, store.items(run.id));
     } else if (c.kind == "perplexity" || c.kind == "divergence") {
-      const Json summary = Json::parse(run.summary, nullptr, false);
-      if (!summary.is_object())
-        throw Error("the summary of run " + std::to_string(run.id) + " is no JSON object",
-                    {.file = store.path()});
+      const Json summary = stored_object(store, run.id, "summary", run.summary);
       results.texts.push_back({.setting = setting,
                                .text = std::filesystem::path(c.data).stem().string(),
                                .options = Options(c).rest,

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "brink/eval/statistics.h"
+#include "tools/qeval/item_figures.h"
 #include "tools/qeval/store.h"
 
 namespace brink::tools {
@@ -28,6 +29,8 @@ struct Setting {
 
   /// "Q4_K_M, q8, f16": weights, activations, KV cache and, where it is not the CPU, backend.
   std::string label() const;
+  /// The same without weights: "q8, KV f16".
+  std::string rounding() const;
 };
 
 /// What of an answer is compared. Where a grader gives several, the first one decides verdicts and
@@ -40,7 +43,7 @@ enum class Measure {
 /// Key of --json: "accuracy", "accuracy_normalized", "score".
 const char* name_of(Measure measure);
 /// In [0, 1].
-double value_of(const Item& item, Measure measure);
+double value_of(const ItemFigures& figures, Measure measure);
 
 /// Items that can be paired: of one file, asked for, graded and measured in one way. How many of
 /// them were asked makes no difference: those that two runs have in common are paired.
@@ -54,7 +57,9 @@ struct Task {
 
 struct TaskRun {
   std::size_t setting = 0, task = 0;
-  std::shared_ptr<const std::vector<Item>> items;  ///< shared by the measures of a run
+  // Shared by the measures of a run; `figures` are those of the items, in their order.
+  std::shared_ptr<const std::vector<Item>> items = {};
+  std::shared_ptr<const std::vector<ItemFigures>> figures = {};
 };
 
 /// Perplexity of a text, or divergence from a base on it, as finish() was told.
@@ -81,7 +86,8 @@ struct Results {
   std::vector<SettingSpeed> speeds;
   std::vector<StoredRun> runs;  ///< all of them, unfinished ones too, which are nowhere else
 
-  const TaskRun* find(std::size_t setting, std::size_t task) const;
+  /// In the order of settings.
+  std::vector<std::string> model_names() const;
 };
 
 /// Place in the order from exact to coarse; words that are not known come last.

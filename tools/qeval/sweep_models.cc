@@ -141,18 +141,11 @@ std::string QuantMaker::reason_to_skip(const Gguf& gguf,
 std::size_t QuantMaker::check_source(const Gguf& gguf,
                                      const std::vector<PlannedTensor>& plan) const {
   for (const PlannedTensor& planned : plan) {
-    if (planned.type == planned.source->type) continue;
-    switch (planned.source->type) {
-      case TensorType::kF32:
-      case TensorType::kF16:
-      case TensorType::kBF16:
-      case TensorType::kQ8_0:
-        continue;
-      default:
-        throw Error(std::string("is ") + size_of(planned.source->type).name +
-                        ": quantized already; quants are made of F32, F16, BF16 or Q8_0",
-                    {gguf.path(), std::string(planned.source->name), {}});
-    }
+    const GgufTensor& source = *planned.source;
+    if (planned.type != source.type && !is_quantize_source(source.type))
+      throw Error(std::string("is ") + size_of(source.type).name +
+                      ": quantized already; quants are made of F32, F16, BF16 or Q8_0",
+                  {gguf.path(), std::string(source.name), {}});
   }
   return importance_.matrix ? importance_.missing(plan).size() : 0;
 }

@@ -1,49 +1,17 @@
 // Grades of samples put together, and their figures.
 #include <algorithm>
-#include <cmath>
 #include <optional>
 #include <regex>
-#include <string_view>
 
-#include "brink/core/error.h"
 #include "brink/eval/graders.h"
 #include "brink/eval/paired.h"
 #include "tools/qeval/cluster_numbers.h"
+#include "tools/qeval/item_figures.h"
 #include "tools/qeval/report.h"
 #include "tools/qeval/tasks.h"
 
 namespace brink::tools {
 namespace {
-
-Json details_of(const Item& item) {
-  if (item.details.empty()) return Json::object();
-  Json details = Json::parse(item.details, nullptr, false);
-  if (!details.is_object())
-    throw Error("the details of item " + std::to_string(item.index) + " are damaged");
-  return details;
-}
-
-// details[key] as a number, or nothing.
-std::optional<double> number_in(const Json& details, const char* key) {
-  if (!details.contains(key)) return std::nullopt;
-  const Json& value = details[key];
-  if (value.is_boolean()) return value.get<bool>() ? 1.0 : 0.0;
-  return value.is_number() ? std::optional(value.get<double>()) : std::nullopt;
-}
-
-std::optional<double> share_in(const Json& details, const Item& item, std::string_view key) {
-  if (const auto share = number_in(details, std::string(key).c_str())) return share;
-  if (key == "truncated") return item.truncated ? 1 : 0;
-  if (key == "parsed") return item.parsed ? 1 : 0;
-  if (key == "invented" && item.invented) return *item.invented ? 1 : 0;
-  return std::nullopt;
-}
-
-// Stores may hold means whose terms were divided one by one: 1 missed by a last bit is still 1.
-double without_rounding(double score) {
-  const double near = std::round(score);
-  return std::abs(score - near) < 1e-9 ? near : std::clamp(score, 0.0, 1.0);
-}
 
 std::string percent_cell(const Json& row, const std::string& key) {
   const auto estimate = figure(row, key);
@@ -112,10 +80,6 @@ Grade grade_output(const TaskGrader& grader, Grader kind, TaskForm form, const T
   return grade;
 }
 
-std::optional<double> share(const Item& item, const char* key) {
-  return share_in(details_of(item), item, key);
-}
-
 void set_grades(Item& item, const std::vector<GradedSample>& samples) {
   const double n = static_cast<double>(samples.size());
   item.output = samples[0].output;
@@ -159,21 +123,20 @@ Json summarize(Grader grader, std::span<const Item> items) {
   double log_probability = 0, truncated = 0, parsed = 0, invented = 0;
   std::size_t with_log_probability = 0, with_invented = 0;
   for (const Item& item : items) {
-    const Json details = details_of(item);
+    const ItemFigures figures = figures_of(item);
     clusters.push_back(numbers.of(item.cluster));
-    right.push_back(
-        without_rounding(number_in(details, "accuracy").value_or(item.correct ? 1 : 0)));
-    scores.push_back(without_rounding(item.score));
-    if (const auto value = number_in(details, "normalized")) normalized.push_back(*value);
-    truncated += *share_in(details, item, "truncated");
-    parsed += *share_in(details, item, "parsed");
+    right.push_back(figures.accuracy);
+    scores.push_back(figures.score);
+    if (figures.normalized) normalized.push_back(*figures.normalized);
+    truncated += figures.truncated;
+    parsed += figures.parsed;
     if (item.log_probability) {
       log_probability += *item.log_probability;
       ++with_log_probability;
     }
-    if (const auto value = share_in(details, item, "invented")) {
+    if (figures.invented) {
       ++with_invented;
-      invented += *value;
+      invented += *figures.invented;
     }
   }
   json["items"] = items.size();

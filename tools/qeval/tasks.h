@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -74,10 +73,6 @@ struct GradedSample {
 /// of the answers for which they hold are details["truncated"], ["parsed"] and ["invented"] (of
 /// those answers where it can be told).
 void set_grades(Item& item, const std::vector<GradedSample>& samples);
-
-/// Of an item's answers the share that is "truncated", "parsed" or "invented", also of stores that
-/// have no such details. Nothing where it cannot be told. Throws Error for damaged details.
-std::optional<double> share(const Item& item, const char* key);
 
 /// The figures of a run, with the keys of --json: accuracy, score (where the grader has one),
 /// accuracy_normalized (choices), each with .ci; truncated, unparsable, invented, log_probability.

@@ -30,12 +30,12 @@ std::vector<std::string> Importance::missing(const std::vector<PlannedTensor>& p
     if (!planned.quantizable || planned.type == source.type) continue;
     const std::span<const float> values =
         matrix ? matrix->of(source.name) : std::span<const float>();
-    const std::uint64_t wanted = source.shape[0] * source.shape[2] * source.shape[3];
     if (values.empty()) {
       if (!has_output || source.name != "token_embd.weight") names.emplace_back(source.name);
-    } else if (values.size() != wanted) {
+    } else if (values.size() != importance_values(source)) {
       throw Error("has " + std::to_string(values.size()) + " values instead of " +
-                      std::to_string(wanted) + ": the importance matrix is of another model",
+                      std::to_string(importance_values(source)) +
+                      ": the importance matrix is of another model",
                   {path, std::string(source.name), {}});
     }
   }

@@ -52,6 +52,12 @@ struct QuantizeResult {
 /// there is too little room to treat all columns alike.
 bool needs_importance(TensorType type);
 
+/// Whether files are made of tensors of this type without allow_requantize: F32, F16, BF16, Q8_0.
+bool is_quantize_source(TensorType type);
+
+/// Values that an importance matrix has of a tensor: one a column, of experts for each of them.
+std::uint64_t importance_values(const GgufTensor& tensor);
+
 /// Writes the tensors of `plan` (all of one file, in the order wanted) with the file's metadata to
 /// `output`, which appears when it is complete. The same bytes come out whatever the number of
 /// threads and the instruction set. Throws Error: a tensor with weights that are not finite (their

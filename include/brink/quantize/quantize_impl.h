@@ -36,11 +36,6 @@ inline constexpr std::uint64_t kPieceWeights = std::uint64_t{1} << 20;
 /// A thread's share of a piece: rows are claimed in groups of about so many weights.
 inline constexpr std::uint64_t kItemWeights = std::uint64_t{1} << 14;
 
-bool is_source(TensorType type) {
-  return type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16 ||
-         type == TensorType::kQ8_0;
-}
-
 /// Numbers beyond this become infinite in the type.
 float largest_finite(TensorType type) {
   return type == TensorType::kF16 ? 65504.0f : std::numeric_limits<float>::max();
@@ -83,7 +78,7 @@ class Converter {
         encoders_(pool.threads(), RowEncoder(kernels, planned.type, options.effort)) {
     const GgufTensor& source = *planned.source;
     if (copies()) return;
-    if (!is_source(source.type) && !options.allow_requantize)
+    if (!is_quantize_source(source.type) && !options.allow_requantize)
       fail(std::string("is ") + size_of(source.type).name +
            ": quantized already (better start from F16; or allow requantizing)");
     if (kernels_.encode[static_cast<std::size_t>(planned.type)] == nullptr)
@@ -91,10 +86,9 @@ class Converter {
     std::span<const float> importance;
     if (options.importance) importance = options.importance(source.name);
     if (importance.empty()) return;
-    if (importance.size() != columns_ * source.shape[2] * source.shape[3])
+    if (importance.size() != importance_values(source))
       fail("the importance matrix has " + std::to_string(importance.size()) +
-           " values for it instead of " +
-           std::to_string(columns_ * source.shape[2] * source.shape[3]));
+           " values for it instead of " + std::to_string(importance_values(source)));
     for (const float value : importance)
       if (!(value >= 0 && value <= std::numeric_limits<float>::max()))
         fail("the importance matrix holds a value for it that is negative or not finite");
@@ -206,6 +200,15 @@ void declare(GgufWriter& writer, const Gguf& gguf, const std::vector<PlannedTens
 }
 
 }  // namespace quantize_detail
+
+bool is_quantize_source(TensorType type) {
+  return type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16 ||
+         type == TensorType::kQ8_0;
+}
+
+std::uint64_t importance_values(const GgufTensor& tensor) {
+  return tensor.shape[0] * tensor.shape[2] * tensor.shape[3];
+}
 
 bool needs_importance(TensorType type) {
   switch (type) {
