@@ -41,17 +41,6 @@ void DecodeByContract(const std::uint8_t* block, float* out) {
   }
 }
 
-template <TensorType T>
-void AddCases(bool (*runnable)()) {
-  constexpr std::size_t kWidest = hn::MaxLanes(Bytes());
-  constexpr std::size_t kBlock = Unpack<T>::kBlock;
-  unpack_cases().push_back({BRINK_ISA_NAME, runnable, T, 16, &DecodeByContract<T, 16>});
-  if constexpr (kWidest >= 32 && kBlock >= 32)
-    unpack_cases().push_back({BRINK_ISA_NAME, runnable, T, 32, &DecodeByContract<T, 32>});
-  if constexpr (kWidest >= 64 && kBlock >= 64)
-    unpack_cases().push_back({BRINK_ISA_NAME, runnable, T, 64, &DecodeByContract<T, 64>});
-}
-
 }  // namespace BRINK_ISA
 }  // namespace brink
 BRINK_AFTER_ISA()
@@ -67,8 +56,19 @@ inline bool runnable() {
   return (hwy::SupportedTargets() & HWY_TARGET) != 0;
 }
 
+template <TensorType T>
+void AddCases() {
+  constexpr std::size_t kWidest = hwy::HWY_NAMESPACE::MaxLanes(Bytes());
+  constexpr std::size_t kBlock = Unpack<T>::kBlock;
+  unpack_cases().push_back({BRINK_ISA_NAME, &runnable, T, 16, &DecodeByContract<T, 16>});
+  if constexpr (kWidest >= 32 && kBlock >= 32)
+    unpack_cases().push_back({BRINK_ISA_NAME, &runnable, T, 32, &DecodeByContract<T, 32>});
+  if constexpr (kWidest >= 64 && kBlock >= 64)
+    unpack_cases().push_back({BRINK_ISA_NAME, &runnable, T, 64, &DecodeByContract<T, 64>});
+}
+
 [[maybe_unused]] const bool added = [] {
-#define X(name) AddCases<TensorType::k##name>(&runnable);
+#define X(name) AddCases<TensorType::k##name>();
   BRINK_TEST_UNPACKED_TYPES(X)
 #undef X
   return true;
