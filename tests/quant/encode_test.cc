@@ -129,7 +129,7 @@ TEST_P(Encoders, GiveNoLargerErrorForMoreEffort) {
   const Format& format = format_of(type);
   const EncodeFn function = encoder(best_kernels(), type);
   std::mt19937_64 random(11);
-  for (int repetition = 0; repetition < 40; ++repetition) {
+  for (int repetition = 0; repetition < (testing::kSanitized ? 10 : 40); ++repetition) {
     const std::size_t count = format.block_size;
     const std::vector<float> importance = testing::column_importance(count, random);
     for (const testing::WeightRow& row : testing::weight_rows(count, random)) {

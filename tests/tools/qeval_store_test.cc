@@ -65,15 +65,27 @@ class QevalStoreTest : public ToolTest {
     return WIFEXITED(status);
   }
 
+  // What a command prints with nothing in its way; keeps how long that takes.
+  Json undisturbed(const std::string& line) {
+    const auto begin = std::chrono::steady_clock::now();
+    const ToolResult result = run(line);
+    takes_ = std::chrono::steady_clock::now() - begin;
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return Json::parse(result.out);
+  }
+
   // Kills a measurement again and again; how often a part of its windows was there afterwards. Its
   // last run is left to end.
   std::size_t kill_until_done(const std::vector<std::string>& arguments) {
     std::mt19937 random(11);
     std::set<std::size_t> parts;
     // Longer every time, so that it ends on a slow machine too.
-    for (int i = 1;
-         !run_and_kill(arguments, std::chrono::microseconds(20000 + random() % 40000 + 2000u * i));
-         ++i) {
+    for (int i = 1;; ++i) {
+      const double share = 0.03 + 0.15e-3 * static_cast<double>(random() % 1000) + 0.02 * i;
+      if (run_and_kill(arguments,
+                       std::chrono::duration_cast<std::chrono::microseconds>(share * takes_))) {
+        break;
+      }
       if (!std::filesystem::exists(store())) continue;
       const Store store(this->store());
       for (const StoredRun& run : store.runs()) {
@@ -96,13 +108,16 @@ class QevalStoreTest : public ToolTest {
     for (const std::string& argument : arguments) text += " '" + argument + "'";
     return text;
   }
+
+ private:
+  std::chrono::duration<double> takes_{};
 };
 
 TEST_F(QevalStoreTest, AKilledPerplexityGoesOn) {
   std::vector<std::string> arguments = {
       "perplexity", "-m", model("Q4_0"), "-f",     text(),          "-c", "32",        "-b",
       "96",         "-t", "1",           "--json", "--activations", "q8", "--kv-type", "f16"};
-  const Json expected = Json::parse(run(joined(arguments)).out);
+  const Json expected = undisturbed(joined(arguments));
   arguments.insert(arguments.end(), {"--store", store()});
   EXPECT_GE(kill_until_done(arguments), 1u);
   EXPECT_EQ(without_rate(Json::parse(read_file(path("killed")))), without_rate(expected));
@@ -138,7 +153,7 @@ TEST_F(QevalStoreTest, AKilledDivergenceGoesOn) {
       "divergence",  "--base",      model("f32"),    "-m", model("Q4_0"), "-f", text(), "-c",
       "32",          "--windows",   "700",           "-b", "96",          "-t", "1",    "--json",
       "--cache-dir", path("cache"), "--activations", "q8", "--kv-type",   "f16"};
-  const Json expected = Json::parse(run(joined(arguments) + " --delete-cache").out);
+  const Json expected = undisturbed(joined(arguments) + " --delete-cache");
   arguments.insert(arguments.end(), {"--store", store()});
   EXPECT_GE(kill_until_done(arguments), 1u);
   const std::string printed = read_file(path("killed"));

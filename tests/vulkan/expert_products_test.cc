@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "brink/vulkan/products.h"
+#include "tests/support/tested_kernels.h"
 #include "tests/support/vulkan_products.h"
 
 namespace brink::testing {
@@ -111,7 +112,8 @@ TEST_P(VulkanExperts, OfDifferentSizesShareTheirSlots) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, VulkanProducts, ::testing::ValuesIn(shader_types()),
+INSTANTIATE_TEST_SUITE_P(Types, VulkanProducts,
+                         ::testing::ValuesIn(sanitized_sample(shader_types(), 4)),
                          [](const auto& info) { return std::string(format_of(info.param).name); });
 
 INSTANTIATE_TEST_SUITE_P(Types, VulkanExperts,

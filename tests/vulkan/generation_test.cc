@@ -12,6 +12,7 @@
 #include "brink/model/session.h"
 #include "tests/support/generations.h"
 #include "tests/support/reference_data.h"
+#include "tests/support/tested_kernels.h"
 #include "tests/support/vulkan.h"
 
 namespace brink::testing {
@@ -84,11 +85,12 @@ TEST_P(VulkanGenerations, SameKernelsMakeRowsTheSameInStepsOfAnySize) {
 
 INSTANTIATE_TEST_SUITE_P(
     Models, VulkanGenerations,
-    ::testing::Values(
-        Case{"Q4_K_M_q8", "quantized/micro-llama-Q4_K_M", Activations::kQ8, KvType::kF16, 2},
-        Case{"IQ4_XS_bf16", "quantized/micro-llama-IQ4_XS", Activations::kBf16, KvType::kQ8_0, 2},
-        Case{"Q5_0_q8_part", "quantized/micro-llama-Q5_0", Activations::kQ8, KvType::kF16, 1},
-        Case{"moe_f32", "models/tiny-qwen2moe-f16", Activations::kF32, KvType::kF16, 2}),
+    ::testing::ValuesIn(sanitized_sample<Case>(
+        {Case{"Q4_K_M_q8", "quantized/micro-llama-Q4_K_M", Activations::kQ8, KvType::kF16, 2},
+         Case{"IQ4_XS_bf16", "quantized/micro-llama-IQ4_XS", Activations::kBf16, KvType::kQ8_0, 2},
+         Case{"Q5_0_q8_part", "quantized/micro-llama-Q5_0", Activations::kQ8, KvType::kF16, 1},
+         Case{"moe_f32", "models/tiny-qwen2moe-f16", Activations::kF32, KvType::kF16, 2}},
+        2)),
     [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "brink/cpu/product.h"
+#include "tests/support/tested_kernels.h"
 #include "tests/support/vulkan_products.h"
 
 namespace brink::testing {
@@ -205,7 +206,8 @@ TEST_P(VulkanProducts, EmbedGivesRows) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, VulkanProducts, ::testing::ValuesIn(shader_types()),
+INSTANTIATE_TEST_SUITE_P(Types, VulkanProducts,
+                         ::testing::ValuesIn(sanitized_sample(shader_types(), 4)),
                          [](const auto& info) { return std::string(format_of(info.param).name); });
 
 // --- Rounding of activations --------------------------------------------------------------------

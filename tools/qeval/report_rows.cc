@@ -9,7 +9,7 @@
 namespace brink::tools {
 namespace {
 
-Json row_of(const Analysis& analysis, std::size_t place) {
+Json setting_row(const Analysis& analysis, std::size_t place) {
   const Setting& setting = analysis.results.settings[place];
   Json row = {{"model", setting.model_name},
               {"weights", setting.weights},
@@ -97,7 +97,7 @@ Json report_rows(const Analysis& analysis) {
   const Results& results = analysis.results;
   Json rows = Json::array();
   for (const TaskScore& score : analysis.scores) {
-    Json row = row_of(analysis, score.setting);
+    Json row = setting_row(analysis, score.setting);
     const Task& task = results.tasks[score.task];
     row["task"] = task.name;
     row["measure"] = name_of(task.measure);
@@ -115,7 +115,7 @@ Json report_rows(const Analysis& analysis) {
     rows.push_back(std::move(row));
   }
   for (const TextFigures& text : results.texts) {
-    Json row = row_of(analysis, text.setting);
+    Json row = setting_row(analysis, text.setting);
     row["text"] = text.text;
     if (text.kl_mean) set(row, "kl.mean", *text.kl_mean);
     if (text.perplexity) set(row, "perplexity", *text.perplexity);
