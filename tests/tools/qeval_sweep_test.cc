@@ -161,6 +161,35 @@ TEST_F(QevalSweepTest, KilledAtAnyMomentItGoesOn) {
   }
 }
 
+// A sweep that was killed between its last measurement and removing what it measured leaves a file
+// to the next, which has nothing to measure; files that were asked for stay.
+TEST_F(QevalSweepTest, RemovesWhatAKilledSweepLeftButNoKeptFile) {
+  const std::string more = "--windows 4 --activations q8 --no-speed -t 1";
+  ASSERT_EQ(run(command("Q4_0", more + " --keep")).exit_code, 0);
+  fs::path kept;
+  for (const auto& entry : fs::directory_iterator(work()))
+    if (entry.path().string().ends_with("-Q4_0.gguf")) kept = entry.path();
+  ASSERT_TRUE(fs::exists(kept));
+  ASSERT_EQ(run(command("Q4_0", more)).exit_code, 0);
+  EXPECT_TRUE(fs::exists(kept));
+  ASSERT_EQ(run(command("Q4_0,Q8_0", more + " --kv-type q8_0")).exit_code, 0);
+  EXPECT_TRUE(fs::exists(kept));
+
+  const std::string other = path("other.sqlite");
+  const auto again = [&] {
+    std::string line = command("Q4_0", more);
+    return run(line.replace(line.find(store()), store().size(), other));
+  };
+  ASSERT_EQ(again().exit_code, 0);
+  ASSERT_FALSE(fs::exists(other + ".files"));
+  fs::create_directory(other + ".files");
+  fs::copy_file(kept, fs::path(other + ".files") / kept.filename());
+  const ToolResult nothing_to_do = again();
+  ASSERT_EQ(nothing_to_do.exit_code, 0) << nothing_to_do.err;
+  EXPECT_NE(nothing_to_do.err.find("2 of 2 measurements are in"), std::string::npos);
+  EXPECT_FALSE(fs::exists(other + ".files"));
+}
+
 TEST_F(QevalSweepTest, FilesAsTheyAreAndALargerModelBesideASmallerOne) {
   fs::copy_file(reference_data("quantized/micro-llama-Q4_0.gguf"), path("given-q4.gguf"));
   const std::string small = tiny_model("Q8_0");

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "brink/core/error.h"
@@ -374,11 +375,19 @@ PythonVerdict PythonSandbox::run(const PythonTask& task) const {
   std::string text;
   const bool in_time = read_all(verdicts.read.get(), until, 1 << 16, text);
   tester.end();
+  const Json json = Json::parse(text, nullptr, false);
   int status = 0;
-  const bool ended = programs.ended(status);
+  bool ended = programs.ended(status);
+  if (in_time && json.is_object() && json.value("reason", "ended") == "ended") {
+    // Its pipes are closed a little before it can be waited for.
+    const auto soon = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    while (!ended && std::chrono::steady_clock::now() < soon) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      ended = programs.ended(status);
+    }
+  }
   PythonVerdict verdict;
   verdict.reason = "time";
-  const Json json = Json::parse(text, nullptr, false);
   if (in_time && json.is_object()) verdict.reason = json.value("reason", "ended");
   if (ended && WIFSIGNALED(status) && verdict.reason == "ended" &&
       (WTERMSIG(status) == SIGXCPU || WTERMSIG(status) == SIGKILL))

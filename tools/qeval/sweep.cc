@@ -56,10 +56,6 @@ class WorkFolder {
 
   const std::string& path() const { return path_; }
 
-  void done_with(const SweepModel& model) const {
-    std::error_code ignored;
-    if (model.mix && !keep_) fs::remove(model.path, ignored);
-  }
   /// At the end of a sweep in which nothing is missing.
   void clean() const {
     if (keep_) return;
@@ -157,6 +153,7 @@ class Sweep {
   void take(const Step& step, const Json& row);
   bool measure(const Step& step);
   void say_what_is_next(const Step& step) const;
+  void done_with(const SweepModel& model);
 
   const SweepOptions& options_;
   Store store_;
@@ -312,6 +309,18 @@ bool Sweep::measure(const Step& step) {
   return true;
 }
 
+// Removes a quant's file, whichever sweep made it, unless one was told to keep it.
+void Sweep::done_with(const SweepModel& model) {
+  if (!model.mix) return;
+  const std::string kept = "kept " + fs::absolute(model.path).lexically_normal().string();
+  std::error_code ignored;
+  if (options_.keep) {
+    store_.set_note(kept, "{}");
+  } else if (!store_.note(kept)) {
+    fs::remove(model.path, ignored);
+  }
+}
+
 int Sweep::run() {
   plan();
   std::vector<std::vector<const Step*>> missing_of(models_.models.size());
@@ -329,7 +338,10 @@ int Sweep::run() {
   std::size_t failed = 0;
   for (std::size_t m = 0; m < models_.models.size(); ++m) {
     SweepModel& model = models_.models[m];
-    if (missing_of[m].empty()) continue;
+    if (missing_of[m].empty()) {
+      done_with(model);  // a sweep may have been killed after the last measurement
+      continue;
+    }
     try {
       maker_.make(model, store_);
     } catch (const std::exception& error) {
@@ -346,7 +358,7 @@ int Sweep::run() {
       ++done_;
       --missing_[step->kind];
     }
-    folder_.done_with(model);
+    done_with(model);
   }
   const Json report = sweep_json(rows_, options_);
   std::fputs((options_.json ? to_text(report, 1) : sweep_table(report, options_)).c_str(), stdout);
