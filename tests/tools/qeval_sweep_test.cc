@@ -153,6 +153,8 @@ TEST_F(QevalSweepTest, KilledAtAnyMomentItGoesOn) {
   EXPECT_GE(states.size(), 2u);  // different amounts of work were there
   EXPECT_EQ(lasting(Json::parse(read_file(path("killed")))), lasting(Json::parse(whole.out)));
   EXPECT_FALSE(fs::exists(work()));
+  if (fs::exists(work()))
+    for (const auto& entry : fs::directory_iterator(work())) ADD_FAILURE() << entry.path();
   const std::vector<StoredRun> runs = Store(store()).runs();
   ASSERT_EQ(runs.size(), 4u);
   for (const StoredRun& run : runs) {
