@@ -186,6 +186,7 @@ TEST_F(QevalSweepTest, RemovesWhatAKilledSweepLeftButNoKeptFile) {
   ASSERT_FALSE(fs::exists(other + ".files"));
   fs::create_directory(other + ".files");
   fs::copy_file(kept, fs::path(other + ".files") / kept.filename());
+  std::ofstream(other + ".files/" + kept.filename().string() + ".tmp-1-0") << "half";
   const ToolResult nothing_to_do = again();
   ASSERT_EQ(nothing_to_do.exit_code, 0) << nothing_to_do.err;
   EXPECT_NE(nothing_to_do.err.find("2 of 2 measurements are in"), std::string::npos);

@@ -47,7 +47,7 @@ class WorkFolder {
     }
     // Files that a killed sweep was writing.
     for (const auto& entry : fs::directory_iterator(path_))
-      if (entry.path().filename().string().find(".gguf.part-") != std::string::npos)
+      if (entry.path().filename().string().find(".gguf.tmp-") != std::string::npos)
         fs::remove(entry.path(), error);
   }
   WorkFolder(const WorkFolder&) = delete;
