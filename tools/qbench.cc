@@ -8,8 +8,11 @@
 #include "tools/qbench/options.h"
 #include "tools/qbench/report.h"
 #include "tools/qbench/start.h"
+#include "tools/support/cli.h"
+#include "tools/support/engine_options.h"
 #include "tools/support/synthetic_model.h"
 #include "tools/support/table.h"
+#include "tools/support/usage_error.h"
 
 namespace brink::tools {
 namespace {

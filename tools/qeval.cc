@@ -2,6 +2,8 @@
 #include "tools/qeval/options.h"
 #include "tools/qeval/sweep.h"
 #include "tools/qeval/tasks.h"
+#include "tools/support/cli.h"
+#include "tools/support/engine_options.h"
 
 namespace brink::tools {
 namespace {

@@ -9,9 +9,12 @@
 #include "brink/brink.h"
 #include "brink/vulkan/devices.h"
 #include "tools/support/cli.h"
+#include "tools/support/engine_options.h"
+#include "tools/support/json.h"
 #include "tools/support/model_size.h"
 #include "tools/support/npy.h"
 #include "tools/support/table.h"
+#include "tools/support/usage_error.h"
 
 namespace brink::tools {
 namespace {

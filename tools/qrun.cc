@@ -1,5 +1,8 @@
 // Runs a model: completes prompts, chats, and gives token ids and logits to other programs.
 #include "tools/qrun/options.h"
+#include "tools/support/cli.h"
+#include "tools/support/engine_options.h"
+#include "tools/support/usage_error.h"
 
 namespace brink::tools {
 namespace {

@@ -5,6 +5,8 @@
 #include "brink/brink.h"
 #include "tools/quantize/options.h"
 #include "tools/support/cli.h"
+#include "tools/support/engine_options.h"
+#include "tools/support/usage_error.h"
 
 int main(int argc, char** argv) {
   using namespace brink::tools;

@@ -14,7 +14,7 @@ TEST_F(QbenchTest, JsonHasExactlyTheseKeys) {
   const std::string model = tiny_model("Q4_K_M");
   const ToolResult result = run("qbench -m '" + model + "' -p 32 -n 4 -r 3 -t 1 --json");
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  const Json json = Json::parse(result.out);
+  const Json json = parse_json(result.out);
   ASSERT_EQ(json.size(), 2u);
   for (const Json& test : json) {
     EXPECT_EQ(keys_of(test),
@@ -58,7 +58,7 @@ TEST_F(QbenchTest, JsonHasExactlyTheseKeys) {
 // the ceilings' own noise.
 TEST_F(QbenchTest, SharesCountTheMatricesThatAreMultiplied) {
   const std::string model = tiny_model("Q8_0");
-  const Json json = Json::parse(run("qbench -m '" + model + "' -p 64 -n 64 -r 3 -t 1 --json").out);
+  const Json json = parse_json(run("qbench -m '" + model + "' -p 64 -n 64 -r 3 -t 1 --json").out);
   const double layer = 2 * (3 * 256 * 512 + 2 * 256 * 256 + 2 * 256 * 128), head = 256 * 512;
   const auto ceiling = [](const Json& test, const char* share, double work_per_token) {
     return test["tokens_per_second"]["median"].get<double>() * work_per_token /
@@ -82,7 +82,7 @@ TEST_F(QbenchTest, EveryTestAtEveryDepthAndInManySequences) {
       run("qbench -m '" + model + "' -p 16,70 -n 3,5 -d 0,65 --sequences 2,4 -r 2 -t 1 --json");
   ASSERT_EQ(result.exit_code, 0) << result.err;
   std::vector<std::string> names;
-  const Json json = Json::parse(result.out);
+  const Json json = parse_json(result.out);
   for (const Json& test : json) {
     names.push_back(test["test"]);
     const bool deep = names.back().find("@d65") != std::string::npos;
@@ -105,7 +105,7 @@ TEST_F(QbenchTest, EveryTestAtEveryDepthAndInManySequences) {
 TEST_F(QbenchTest, SharesCountTheCacheThatIsRead) {
   const std::string model = tiny_model("Q8_0");
   constexpr double kDepth = 4096, kTokens = 8;
-  const Json json = Json::parse(
+  const Json json = parse_json(
       run("qbench -m '" + model + "' -p 0 -n 8 -d 0,4096 --kv-type f32 -r 3 -t 1 --json").out);
   const double weights =
       (2 * (3 * 256 * 512 + 2 * 256 * 256 + 2 * 256 * 128) + 256 * 512) * 34.0 / 32;
@@ -123,7 +123,7 @@ TEST_F(QbenchTest, PromptsCanBeMeasuredWithTheirLogits) {
   const ToolResult result =
       run("qbench -m '" + tiny_model() + "' -p 33 -n 0 -r 1 -t 1 --logits --json");
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  const Json json = Json::parse(result.out);
+  const Json json = parse_json(result.out);
   ASSERT_EQ(json.size(), 1u);
   EXPECT_EQ(json[0]["test"], "pp33+logits");
   EXPECT_GT(json[0]["tokens_per_second"]["median"], 0.0);
@@ -186,7 +186,7 @@ TEST_F(QbenchTest, RooflineJson) {
     GTEST_SKIP() << "the benchmarks are not built in this configuration";
   const ToolResult result = run("roofline --json --threads 1 --seconds 0.05");
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  const Json json = Json::parse(result.out);
+  const Json json = parse_json(result.out);
   EXPECT_EQ(keys_of(json),
             (std::vector<std::string>{"read_bytes_per_second", "int8_ops_per_second",
                                       "bf16_flops_per_second", "f32_flops_per_second", "threads"}));

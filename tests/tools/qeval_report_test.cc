@@ -286,7 +286,7 @@ TEST_F(QevalReportTest, Command) {
                                 path("rows.csv") + "' --json --tolerance 5pp --equivalence 6pp");
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_TRUE(read_file(page).starts_with("<!DOCTYPE html>"));
-  const Json rows = Json::parse(result.out);
+  const Json rows = parse_json(result.out);
   ASSERT_EQ(rows.size(), 5u * 14 + 13);
   std::set<std::string> verdicts;
   std::size_t contrasts = 0;
@@ -433,7 +433,7 @@ TEST_F(ReportOfRunsTest, FilesOfOneNameAndTypeAreToldApart) {
   EXPECT_NE(run(command).err.find("F16 (base) and F16 (tuned)"), std::string::npos);
   const ToolResult named = run(command + "--baseline 'F16 (tuned)'");
   EXPECT_EQ(named.err, "");
-  EXPECT_EQ(Json::parse(named.out)[0]["baseline"], "F16 (tuned), f32, f32") << named.out;
+  EXPECT_EQ(parse_json(named.out)[0]["baseline"], "F16 (tuned), f32, f32") << named.out;
 }
 
 // Right or wrong decides, by Tango and McNemar; the grade stands beside it.

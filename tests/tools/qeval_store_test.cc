@@ -71,7 +71,7 @@ class QevalStoreTest : public ToolTest {
     const ToolResult result = run(line);
     takes_ = std::chrono::steady_clock::now() - begin;
     EXPECT_EQ(result.exit_code, 0) << result.err;
-    return Json::parse(result.out);
+    return parse_json(result.out);
   }
 
   // Kills a measurement again and again; how often a part of its windows was there afterwards. Its
@@ -122,26 +122,26 @@ TEST_F(QevalStoreTest, AKilledPerplexityGoesOn) {
   EXPECT_GE(kill_until_done(arguments), 1u);
   // After lines of progress, where that takes long.
   const std::string printed = read_file(path("killed"));
-  const Json report = Json::parse(printed.substr(printed.find("[\n")));
+  const Json report = parse_json(printed.substr(printed.find("[\n")));
   EXPECT_EQ(without_rate(report), without_rate(expected));
   // What is there is said again, speed included, with other threads and paths too.
   std::filesystem::copy_file(model("Q4_0"), path("other.gguf"));
   arguments[2] = path("other.gguf");
   arguments[10] = "2";
-  Json again = Json::parse(run(joined(arguments)).out);
+  Json again = parse_json(run(joined(arguments)).out);
   EXPECT_EQ(again[0]["model"], path("other.gguf"));
   again[0]["model"] = model("Q4_0");
   EXPECT_EQ(again, report);
   const Store store(this->store(), Store::Access::kRead);
   ASSERT_EQ(store.runs().size(), 1u);
   EXPECT_EQ(store.runs()[0].items, expected[0]["windows"]);
-  EXPECT_EQ(without_rate({Json::parse(store.runs()[0].summary)}), without_rate(expected));
+  EXPECT_EQ(without_rate({parse_json(store.runs()[0].summary)}), without_rate(expected));
   EXPECT_EQ(store.runs()[0].config.weights, "Q4_0");
   EXPECT_GT(store.runs()[0].config.bits_per_weight, 4.5);
   // A window's sums are those of its tokens.
   double nll = 0, tokens = 0, bytes = 0;
   for (const tools::Item& item : store.items(1)) {
-    const Json details = Json::parse(item.details);
+    const Json details = parse_json(item.details);
     nll += details["nll"].get<double>();
     tokens += details["tokens"].get<double>();
     bytes += details["bytes"].get<double>();
@@ -160,18 +160,18 @@ TEST_F(QevalStoreTest, AKilledDivergenceGoesOn) {
   arguments.insert(arguments.end(), {"--store", store()});
   EXPECT_GE(kill_until_done(arguments), 1u);
   const std::string printed = read_file(path("killed"));
-  const Json report = Json::parse(printed.substr(printed.find("[\n")));
+  const Json report = parse_json(printed.substr(printed.find("[\n")));
   EXPECT_EQ(without_rate(report), without_rate(expected));
   // With everything there the base's logits are not needed any more.
   std::filesystem::remove_all(path("cache"));
   const ToolResult again = run(joined(arguments));
-  EXPECT_EQ(Json::parse(again.out), report);
+  EXPECT_EQ(parse_json(again.out), report);
   EXPECT_TRUE(again.err.empty()) << again.err;
   const Store store(this->store(), Store::Access::kRead);
   ASSERT_EQ(store.runs().size(), 1u);
   double kl = 0, tokens = 0, same = 0;
   for (const tools::Item& item : store.items(1)) {
-    const Json details = Json::parse(item.details);
+    const Json details = parse_json(item.details);
     kl += details["kl"].get<double>();
     tokens += details["tokens"].get<double>();
     same += details["same_top"].get<double>();
@@ -226,7 +226,7 @@ TEST_F(QevalStoreTest, MetadataThatDecideResultsMakeAnotherModel) {
         run("qeval perplexity -m '" + file + "' -f '" + text() +
             "' -c 64 --windows 4 --activations f32 --json --store '" + store() + "'");
     ASSERT_EQ(result.exit_code, 0) << result.err;
-    perplexities.push_back(Json::parse(result.out)[0]["perplexity"]);
+    perplexities.push_back(parse_json(result.out)[0]["perplexity"]);
   }
   EXPECT_NE(perplexities[0], perplexities[1]);
   EXPECT_EQ(perplexities[0], perplexities[2]);
@@ -299,7 +299,7 @@ TEST_F(QevalStoreTest, WhatIsNoStoreIsNamed) {
   const ToolResult resumed = run(long_command);
   const ToolResult whole =
       run("qeval perplexity -m '" + model("Q4_0") + "' -f '" + text() + "' -c 32 -b 32 --json");
-  EXPECT_EQ(without_rate(Json::parse(resumed.out)), without_rate(Json::parse(whole.out)));
+  EXPECT_EQ(without_rate(parse_json(resumed.out)), without_rate(parse_json(whole.out)));
 }
 
 }  // namespace

@@ -59,7 +59,7 @@ class QevalSweepTest : public ToolTest {
 TEST_F(QevalSweepTest, MeasuresEveryQuantUnderEverySetting) {
   const ToolResult result = run(command("Q4_0,q8_0", "--windows 8"));
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  const Json report = Json::parse(result.out);
+  const Json report = parse_json(result.out);
   ASSERT_EQ(report.size(), 6u);
   std::map<std::string, Json> rows;
   for (const Json& row : report)
@@ -92,20 +92,20 @@ TEST_F(QevalSweepTest, MeasuresEveryQuantUnderEverySetting) {
           "' -c 32 --windows 8 --activations q8 --kv-type f16 --json --cache-dir '" +
           path("cache") + "'");
   ASSERT_EQ(alone.exit_code, 0) << alone.err;
-  const Json expected = Json::parse(alone.out)[0];
+  const Json expected = parse_json(alone.out)[0];
   for (const char* key : {"bytes", "perplexity", "perplexity.ci", "kl.mean", "kl.mean.ci", "kl.p99",
                           "same_top", "bits_per_byte"})
     EXPECT_EQ(q4[key], expected[key]) << key;
   // Nothing is left behind, and nothing repeated.
   EXPECT_FALSE(fs::exists(work()));
   const ToolResult again = run(command("Q4_0,q8_0", "--windows 8"));
-  EXPECT_EQ(Json::parse(again.out), report);
+  EXPECT_EQ(parse_json(again.out), report);
   EXPECT_EQ(again.err.find("[1/"), std::string::npos) << again.err;
   EXPECT_NE(again.err.find("12 of 12 measurements are in"), std::string::npos) << again.err;
   // A larger sweep runs only what is new.
   const ToolResult more = run(command("Q4_0,Q8_0,Q5_0", "--windows 8 --activations q8"));
   EXPECT_NE(more.err.find("6 of 8 measurements are in"), std::string::npos) << more.err;
-  EXPECT_EQ(Json::parse(more.out).size(), 4u);
+  EXPECT_EQ(parse_json(more.out).size(), 4u);
 }
 
 TEST_F(QevalSweepTest, KilledAtAnyMomentItGoesOn) {
@@ -151,7 +151,7 @@ TEST_F(QevalSweepTest, KilledAtAnyMomentItGoesOn) {
   }
   EXPECT_GE(kills, 2);
   EXPECT_GE(states.size(), 2u);  // different amounts of work were there
-  EXPECT_EQ(lasting(Json::parse(read_file(path("killed")))), lasting(Json::parse(whole.out)));
+  EXPECT_EQ(lasting(parse_json(read_file(path("killed")))), lasting(parse_json(whole.out)));
   EXPECT_FALSE(fs::exists(work()));
   if (fs::exists(work()))
     for (const auto& entry : fs::directory_iterator(work())) ADD_FAILURE() << entry.path();
@@ -159,7 +159,7 @@ TEST_F(QevalSweepTest, KilledAtAnyMomentItGoesOn) {
   ASSERT_EQ(runs.size(), 4u);
   for (const StoredRun& run : runs) {
     EXPECT_TRUE(run.finished.has_value());
-    EXPECT_EQ(run.items, Json::parse(run.summary)["windows"]);
+    EXPECT_EQ(run.items, parse_json(run.summary)["windows"]);
   }
 }
 
@@ -200,7 +200,7 @@ TEST_F(QevalSweepTest, FilesAsTheyAreAndALargerModelBesideASmallerOne) {
                                                 "' --windows 4 "
                                                 "--activations q8 --no-speed"));
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  const Json report = Json::parse(result.out);
+  const Json report = parse_json(result.out);
   ASSERT_EQ(report.size(), 2u);
   EXPECT_EQ(report[1]["model"], path("given-q4.gguf"));
   EXPECT_GT(report[1]["kl.mean"], 0.001);
@@ -209,11 +209,11 @@ TEST_F(QevalSweepTest, FilesAsTheyAreAndALargerModelBesideASmallerOne) {
   const ToolResult both =
       run(command("", "-m '" + small + "' --windows 4 --activations q8 --no-speed --keep"));
   ASSERT_EQ(both.exit_code, 0) << both.err;
-  const Json rows = Json::parse(both.out);
+  const Json rows = parse_json(both.out);
   ASSERT_EQ(rows.size(), 2u);
   for (const Json& row : rows) {
     EXPECT_TRUE(row.contains("perplexity"));
-    EXPECT_EQ(row.contains("kl.mean"), row["model"] == model()) << row.dump();
+    EXPECT_EQ(row.contains("kl.mean"), row["model"] == model()) << dumped(row);
   }
   EXPECT_TRUE(fs::exists(small));
   EXPECT_TRUE(fs::exists(path("given-q4.gguf")));
@@ -250,7 +250,7 @@ TEST_F(QevalSweepTest, TablesCsvAndWhatIsLeftOut) {
   const ToolResult with = run(line + " --imatrix '" + path("im.gguf") + "' --no-speed --json");
   ASSERT_EQ(with.exit_code, 0) << with.err;
   std::set<std::string> weights;
-  for (const Json& row : Json::parse(with.out)) weights.insert(row["weights"]);
+  for (const Json& row : parse_json(with.out)) weights.insert(row["weights"]);
   EXPECT_EQ(weights, (std::set<std::string>{"F32", "Q4_0", "IQ1_S"}));
 }
 
@@ -259,7 +259,7 @@ TEST_F(QevalSweepTest, SpeedOfOneModel) {
     const ToolResult result =
         run("qeval speed -m '" + model() + "' -p 64 -n 8 --json --store '" + store() + "'" + cache);
     ASSERT_EQ(result.exit_code, 0) << result.err;
-    const Json row = Json::parse(result.out)[0];
+    const Json row = parse_json(result.out)[0];
     EXPECT_EQ(row["page_cache"], *cache == '\0' ? "warm" : "cold");
     if (*cache == '\0') {
       EXPECT_EQ(row["page_cache.share"], 1.0);
@@ -314,7 +314,7 @@ TEST_F(QevalSweepTest, TasksAreSweptToo) {
                            "' --grader gsm8k --activations q8 --no-speed --json";
   const ToolResult result = run(line);
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  const Json report = Json::parse(result.out);
+  const Json report = parse_json(result.out);
   ASSERT_EQ(report.size(), 2u);
   for (const Json& row : report) {
     EXPECT_GE(row["accuracy"], 0);
@@ -357,7 +357,7 @@ TEST_F(QevalSweepTest, ImportanceMustBeThatOfTheModel) {
   EXPECT_NE(part.err.find("part.gguf has no importance of 1 tensors of " + model()),
             std::string::npos)
       << part.err;
-  EXPECT_EQ(Json::parse(part.out).size(), 2u);
+  EXPECT_EQ(parse_json(part.out).size(), 2u);
   const ToolResult wide = run(command(quants, "--no-speed" + changed("wide.gguf", 32)));
   EXPECT_EQ(wide.exit_code, 1);
   EXPECT_TRUE(wide.is_one_error_of("qeval")) << wide.err;
@@ -400,7 +400,7 @@ TEST_F(QevalSweepTest, AQuantThatCannotBeMadeStopsNoOther) {
     EXPECT_NE(result.err.find(quant + (" of " + model() + " cannot be made: ")), std::string::npos)
         << result.err;
   EXPECT_NE(result.err.find("2 of 3 measurements failed"), std::string::npos) << result.err;
-  const Json report = Json::parse(result.out);
+  const Json report = parse_json(result.out);
   ASSERT_EQ(report.size(), 3u);
   EXPECT_TRUE(report[0].contains("load_seconds"));
 }
@@ -428,7 +428,7 @@ TEST_F(QevalSweepTest, ErrorsAreNamed) {
                               "' -c 32 --windows 4 --activations q8 --no-speed --json");
   EXPECT_EQ(part.exit_code, 1);
   EXPECT_NE(part.err.find("1 of 2 measurements failed"), std::string::npos) << part.err;
-  const Json report = Json::parse(part.out);
+  const Json report = parse_json(part.out);
   EXPECT_EQ(std::count_if(report.begin(), report.end(),
                           [](const Json& row) { return row.contains("perplexity"); }),
             1);

@@ -37,13 +37,13 @@ class QevalTasksTest : public ToolTest {
   Json rows(const std::string& arguments) {
     const ToolResult result = run(arguments);
     EXPECT_EQ(result.exit_code, 0) << arguments << "\n" << result.err;
-    return result.exit_code == 0 ? Json::parse(result.out) : Json::array();
+    return result.exit_code == 0 ? parse_json(result.out) : Json::array();
   }
   /// All items of the only run of a store, or of the one of a grader.
   std::vector<Item> items(const std::string& store, const std::string& grader = "") const {
     Store file(path(store), Store::Access::kRead);
     for (const tools::StoredRun& run : file.runs())
-      if (grader.empty() || Json::parse(run.config.options)["grader"] == grader)
+      if (grader.empty() || parse_json(run.config.options)["grader"] == grader)
         return file.items(run.id);
     return {};
   }
@@ -186,7 +186,7 @@ TEST_F(QevalTasksTest, SamplesCountAsOneItem) {
   double mean = 0;
   bool differ = false;
   for (const Item& item : sampled) {
-    const Json details = Json::parse(item.details);
+    const Json details = parse_json(item.details);
     ASSERT_EQ(details["samples"].size(), 3u);
     double right = 0;
     for (const Json& sample : details["samples"]) {
@@ -223,7 +223,7 @@ TEST_F(QevalTasksTest, ChoicesByTheirProbability) {
   EXPECT_EQ(json[0]["accuracy"], 1.0);
   const auto first = items("s.sqlite");
   for (const Item& item : first) {
-    const Json details = Json::parse(item.details);
+    const Json details = parse_json(item.details);
     EXPECT_EQ(details["log_probabilities"].size(), 2u);
     EXPECT_EQ(item.log_probability, details["log_probabilities"][0].get<double>());
   }
@@ -256,7 +256,7 @@ TEST_F(QevalTasksTest, ShortContextsAreToldAsCut) {
   EXPECT_EQ(json[0]["items"], 4);
   const ToolResult none =
       run(command(trained("arithmetic.jsonl"), "gsm8k", "--limit 4 -c 8", "no"));
-  EXPECT_EQ(Json::parse(none.out)[0]["truncated"], 1.0);
+  EXPECT_EQ(parse_json(none.out)[0]["truncated"], 1.0);
   EXPECT_NE(none.err.find("4 of 4 items do not fit"), std::string::npos) << none.err;
 }
 
@@ -339,9 +339,9 @@ TEST_F(QevalTasksTest, CodeIsRunContained) {
   const ToolResult result = run(command(task, "code", "--allow-code" + prompt));
   if (result.err.find("programs cannot be run") != std::string::npos) GTEST_SKIP() << result.err;
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  const Json json = Json::parse(result.out);
+  const Json json = parse_json(result.out);
   EXPECT_EQ(json[0]["items"], 1);
-  EXPECT_TRUE(Json::parse(items("s.sqlite")[0].details).contains("verdict"));
+  EXPECT_TRUE(parse_json(items("s.sqlite")[0].details).contains("verdict"));
 }
 
 // --- Figures -----------------------------------------------------------------------------------

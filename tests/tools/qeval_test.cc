@@ -36,7 +36,7 @@ TEST_F(QevalTest, PerplexityInJson) {
       run("qeval perplexity -m " + model("f32") + " -m " + model("Q4_0") + " -f " + text() +
           " -c 64 --windows 6 -t 2 --json" + " --activations f32 --kv-type f32");
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  const Json json = Json::parse(result.out);
+  const Json json = parse_json(result.out);
   ASSERT_EQ(json.size(), 2u);
   for (const Json& row : json) {
     EXPECT_EQ(keys_of(row),
@@ -64,7 +64,7 @@ TEST_F(QevalTest, DivergenceKeepsTheBase) {
                               " --cache-dir '" + path("cache") + "'";
   const ToolResult first = run(command);
   ASSERT_EQ(first.exit_code, 0) << first.err;
-  const Json json = Json::parse(first.out);
+  const Json json = parse_json(first.out);
   ASSERT_EQ(json.size(), 2u);
   for (const Json& row : json)
     EXPECT_EQ(keys_of(row), (std::vector<std::string>{"model",
@@ -122,7 +122,7 @@ TEST_F(QevalTest, DivergenceKeepsTheBase) {
   const ToolResult second = run(command + " --delete-cache");
   EXPECT_NE(second.err.find("from an earlier run"), std::string::npos) << second.err;
   EXPECT_EQ(first.err.find("from an earlier run"), std::string::npos) << first.err;
-  EXPECT_EQ(Json::parse(second.out)[1]["kl.mean"], json[1]["kl.mean"]);
+  EXPECT_EQ(parse_json(second.out)[1]["kl.mean"], json[1]["kl.mean"]);
   EXPECT_TRUE(std::filesystem::is_empty(path("cache")));
 }
 
@@ -139,14 +139,14 @@ TEST_F(QevalTest, TheDialGivesARowForEachCombination) {
       "qeval perplexity -m " + model("Q4_0") + " -f " + text() + " -c 64 --windows 4 -t 2 --json";
   const ToolResult plain = run(command);
   ASSERT_EQ(plain.exit_code, 0) << plain.err;
-  const Json as_run = Json::parse(plain.out);
+  const Json as_run = parse_json(plain.out);
   EXPECT_EQ(settings_in(as_run), (std::vector<std::string>{"f32 f32", "q8 f16"}));
 
   const ToolResult all = run(command + " --calibrate " + short_text() +
                              " --activations f32,bf16,q8,int8-token,int8-tensor,fp8,q8"
                              " --kv-type f32,q8_0,q4_0");
   ASSERT_EQ(all.exit_code, 0) << all.err;
-  const Json json = Json::parse(all.out);
+  const Json json = parse_json(all.out);
   std::vector<std::string> expected;
   std::vector<double> perplexities;
   for (const std::string activations : {"f32", "bf16", "q8", "int8-token", "int8-tensor", "fp8"})
@@ -159,7 +159,7 @@ TEST_F(QevalTest, TheDialGivesARowForEachCombination) {
   for (const double perplexity : perplexities) EXPECT_NEAR(perplexity / perplexities[0], 1.0, 0.1);
 
   const ToolResult one = run(command + " --activations fp8");
-  EXPECT_EQ(settings_in(Json::parse(one.out)), std::vector<std::string>{"fp8 f16"});
+  EXPECT_EQ(settings_in(parse_json(one.out)), std::vector<std::string>{"fp8 f16"});
 }
 
 TEST_F(QevalTest, DivergenceMeasuresTheDialAgainstOneBase) {
@@ -168,7 +168,7 @@ TEST_F(QevalTest, DivergenceMeasuresTheDialAgainstOneBase) {
           " -c 64 --windows 4 -t 2 --json --activations f32,int8-token --kv-type f32,q4_0" +
           " --cache-dir '" + path("cache") + "'");
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  const Json json = Json::parse(result.out);
+  const Json json = parse_json(result.out);
   EXPECT_EQ(settings_in(json),
             (std::vector<std::string>{"f32 f32", "f32 q4_0", "int8-token f32", "int8-token q4_0"}));
   EXPECT_LE(json[0]["kl.max"], 1e-6);
@@ -180,10 +180,10 @@ TEST_F(QevalTest, CalibratedScalesGoThroughAFile) {
   const ToolResult calibrated = run("qeval calibrate -m " + model("Q8_0") + " -f " + short_text() +
                                     " --percentile 99.9 -o '" + scales + "' --json");
   ASSERT_EQ(calibrated.exit_code, 0) << calibrated.err;
-  const Json file = Json::parse(read_file(scales));
+  const Json file = parse_json(read_file(scales));
   EXPECT_EQ(file["brink"], "activation scales");
   EXPECT_EQ(file["percentile"], 99.9);
-  EXPECT_EQ(file["scales"].size(), Json::parse(calibrated.out)["tensors"].get<std::size_t>());
+  EXPECT_EQ(file["scales"].size(), parse_json(calibrated.out)["tensors"].get<std::size_t>());
   EXPECT_GT(file["scales"]["blk.0.attn_q.weight"], 0.0);
   EXPECT_FALSE(file["scales"].contains("output.weight"));
 
@@ -193,9 +193,9 @@ TEST_F(QevalTest, CalibratedScalesGoThroughAFile) {
   ASSERT_EQ(from_file.exit_code, 0) << from_file.err;
   const ToolResult at_once = run(command + " --calibrate " + short_text() + " --percentile 99.9");
   const ToolResult by_maximum = run(command + " --calibrate " + short_text());
-  EXPECT_EQ(Json::parse(from_file.out)[0]["perplexity"], Json::parse(at_once.out)[0]["perplexity"]);
-  EXPECT_NE(Json::parse(from_file.out)[0]["perplexity"],
-            Json::parse(by_maximum.out)[0]["perplexity"]);
+  EXPECT_EQ(parse_json(from_file.out)[0]["perplexity"], parse_json(at_once.out)[0]["perplexity"]);
+  EXPECT_NE(parse_json(from_file.out)[0]["perplexity"],
+            parse_json(by_maximum.out)[0]["perplexity"]);
 
   for (const auto& [what, content] :
        {std::pair<std::string, std::string>{"no file of activation scales", "{\"scales\": {}}"},
@@ -216,7 +216,7 @@ TEST_F(QevalTest, ImportanceWritesAMatrix) {
                                 " -c 64 --windows 4 -o '" + path("imatrix.gguf") + "' --json");
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const ImportanceMatrix matrix = ImportanceMatrix::load(path("imatrix.gguf"));
-  EXPECT_EQ(Json::parse(result.out)["tensors"], matrix.names().size());
+  EXPECT_EQ(parse_json(result.out)["tensors"], matrix.names().size());
   EXPECT_EQ(matrix.counts("blk.0.attn_q.weight")[0], 256.0f);
   EXPECT_EQ(matrix.chunks, 4u);
 }
@@ -233,7 +233,7 @@ TEST_F(QevalTest, TheBatchDecidesNoFigure) {
           line.find("divergence") == line.npos ? "" : " --cache-dir '" + path("c" + batch) + "'";
       const ToolResult result = run(line + " -b " + batch + cache);
       ASSERT_EQ(result.exit_code, 0) << result.err;
-      Json report = Json::parse(result.out);
+      Json report = parse_json(result.out);
       for (Json& row : report) row.erase("tokens_per_second");
       if (expected.is_null()) expected = report;
       EXPECT_EQ(report, expected) << batch;
@@ -254,7 +254,7 @@ TEST_F(QevalTest, CalibrationReadsControlTokensAsTheMeasurementDoes) {
     const ToolResult result = run("qeval perplexity -m " + skills + " -f " + chats +
                                   " -c 64 --windows 4 --activations int8-tensor --json " + more);
     EXPECT_EQ(result.exit_code, 0) << result.err;
-    return Json::parse(result.out)[0]["perplexity"];
+    return parse_json(result.out)[0]["perplexity"];
   };
   for (const std::string special : {"", " --parse-special"})
     ASSERT_EQ(run("qeval calibrate -m " + skills + " -f " + short_chats + special +
@@ -307,7 +307,7 @@ TEST_F(QevalTest, RowsBeforeAnErrorArePrinted) {
                                       " -m '" + file + "'" + more + "'"}) {
     const ToolResult result = run("qeval " + line);
     EXPECT_EQ(result.exit_code, 1);
-    EXPECT_EQ(Json::parse(result.out).size(), 1u);
+    EXPECT_EQ(parse_json(result.out).size(), 1u);
     EXPECT_NE(result.err.find("qeval: " + file + ": the model's logits are not finite"),
               std::string::npos)
         << result.err;

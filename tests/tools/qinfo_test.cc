@@ -16,7 +16,7 @@ TEST_F(QinfoTest, JsonDescribesTheFile) {
   const ToolResult result = run("qinfo '" + model + "' --json -c 1000");
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(result.err, "");
-  const Json json = Json::parse(result.out);
+  const Json json = parse_json(result.out);
   EXPECT_EQ(keys_of(json),
             (std::vector<std::string>{"file", "version", "bytes", "metadata", "tensors", "totals",
                                       "memory", "memory_error"}));
@@ -47,7 +47,7 @@ TEST_F(QinfoTest, JsonDescribesTheFile) {
 TEST_F(QinfoTest, MemoryFollowsContextAndKvType) {
   const std::string model = tiny_model();
   const auto kv = [&](const std::string& flags) {
-    return Json::parse(run("qinfo '" + model + "' --json " + flags).out)["memory"]["kv_cache"]
+    return parse_json(run("qinfo '" + model + "' --json " + flags).out)["memory"]["kv_cache"]
         .get<std::uint64_t>();
   };
   EXPECT_EQ(kv("-c 8192"), 2 * kv("-c 4096"));
@@ -80,7 +80,7 @@ TEST_F(QinfoTest, VocabulariesAndUnknownArchitecturesWork) {
   writer.finish();
   const ToolResult result = run("qinfo --json '" + other + "'");
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  const Json json = Json::parse(result.out);
+  const Json json = parse_json(result.out);
   EXPECT_EQ(json["tensors"].size(), 1u);
   EXPECT_TRUE(json["memory"].is_null());
   EXPECT_NE(json["memory_error"].get<std::string>().find("gpt5"), std::string::npos);

@@ -28,7 +28,7 @@ TEST_F(QrunTest, CompletesAndPrintsRates) {
 TEST_F(QrunTest, JsonHoldsTextAndRates) {
   const ToolResult result = run("qrun -m '" + tiny_model() + "' -p Hello -n 4 --json --temp 0");
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  const Json json = Json::parse(result.out);
+  const Json json = parse_json(result.out);
   EXPECT_EQ(keys_of(json),
             (std::vector<std::string>{"text", "finish", "prompt_tokens", "generated_tokens",
                                       "prompt_tokens_per_second", "generation_tokens_per_second"}));
@@ -39,19 +39,19 @@ TEST_F(QrunTest, JsonHoldsTextAndRates) {
 
 TEST_F(QrunTest, StopsAtText) {
   const std::string command = "qrun -m '" + tiny_model() + "' -p Hello -n 200 --seed 3 --json";
-  const std::string text = Json::parse(run(command).out)["text"];
+  const std::string text = parse_json(run(command).out)["text"];
   // Random weights write anything: a letter or digit needs no quoting.
   const std::size_t at = text.find_first_of("abcdefghijklmnopqrstuvwxyz0123456789", 3);
   ASSERT_NE(at, std::string::npos) << text;
   const std::string stop(1, text[at]);
-  const Json json = Json::parse(run(command + " --stop " + stop).out);
+  const Json json = parse_json(run(command + " --stop " + stop).out);
   EXPECT_EQ(json["finish"], "stop");
   EXPECT_EQ(json["text"], text.substr(0, text.find(stop)));
 }
 
 TEST_F(QrunTest, ContextBoundsTheGeneration) {
   const Json json =
-      Json::parse(run("qrun -m '" + tiny_model() + "' -p Hello -c 10 -n 100 --json").out);
+      parse_json(run("qrun -m '" + tiny_model() + "' -p Hello -c 10 -n 100 --json").out);
   EXPECT_EQ(json["finish"], "context");
   EXPECT_LE(json["generated_tokens"], 5);
 }
@@ -105,7 +105,7 @@ TEST_F(QrunTest, ChatsInANamedForm) {
 
   const ToolResult one = run(command + "-p Hi --template chatml");
   ASSERT_EQ(one.exit_code, 0) << one.err;
-  EXPECT_EQ(Json::parse(one.out)["generated_tokens"], 4);
+  EXPECT_EQ(parse_json(one.out)["generated_tokens"], 4);
 
   // A second turn feeds only what is new; /clear starts anew, with the first turn's answer.
   const ToolResult turns =
@@ -114,7 +114,7 @@ TEST_F(QrunTest, ChatsInANamedForm) {
   std::vector<Json> answers;
   for (std::size_t begin = 0, end = 0; (end = turns.out.find('\n', begin)) != std::string::npos;
        begin = end + 1)
-    answers.push_back(Json::parse(turns.out.substr(begin, end - begin)));
+    answers.push_back(parse_json(turns.out.substr(begin, end - begin)));
   ASSERT_EQ(answers.size(), 3u);
   EXPECT_EQ(answers[2]["text"], answers[0]["text"]);
 }
@@ -128,7 +128,7 @@ TEST_F(QrunTest, AnswersOfATrainedModel) {
   std::string questions;
   std::vector<std::string> expected;
   for (std::string line; std::getline(facts, line);) {
-    const Json fact = Json::parse(line);
+    const Json fact = parse_json(line);
     questions += fact["question"].get<std::string>() + "\n/clear\n";
     expected.push_back(fact["answer"]);
   }
@@ -139,7 +139,7 @@ TEST_F(QrunTest, AnswersOfATrainedModel) {
   std::istringstream lines(result.out);
   std::size_t right = 0, answers = 0;
   for (std::string line; std::getline(lines, line); ++answers)
-    if (answers < expected.size() && Json::parse(line)["text"] == expected[answers]) ++right;
+    if (answers < expected.size() && parse_json(line)["text"] == expected[answers]) ++right;
   EXPECT_EQ(answers, expected.size());
   EXPECT_GE(right, 15u);
 }

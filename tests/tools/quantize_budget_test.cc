@@ -77,7 +77,7 @@ TEST_F(BudgetTool, NoMoreBytesThanTheMix) {
   const ToolResult result =
       quantize(arguments("out.gguf", "Q4_K_M"), "--json --plot '" + path("types.svg") + "'");
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  const Json json = Json::parse(result.out);
+  const Json json = parse_json(result.out);
   EXPECT_EQ(json["bytes"], tensor_bytes(path("out.gguf")));
   EXPECT_LE(tensor_bytes(path("out.gguf")), tensor_bytes(path("mix.gguf")));
   EXPECT_LE(fs::file_size(path("out.gguf")), fs::file_size(path("mix.gguf")));
@@ -88,7 +88,7 @@ TEST_F(BudgetTool, NoMoreBytesThanTheMix) {
   EXPECT_EQ(json["tokens"], 2 * (16 - 8 - 1));
   // The base logits are gone, the sensitivities are kept.
   EXPECT_FALSE(fs::exists(path("out.gguf.base")));
-  const Json kept = Json::parse(read_file(path("out.gguf.sensitivities.json")));
+  const Json kept = parse_json(read_file(path("out.gguf.sensitivities.json")));
   std::size_t matrices = 0;
   const Gguf out = Gguf::open(path("out.gguf"));
   for (const GgufTensor& tensor : out.tensors())
@@ -109,14 +109,14 @@ TEST_F(BudgetTool, AnotherBudgetCostsNoMeasurement) {
   const ToolResult plan = quantize(arguments("out.gguf", "5bpw"), kept + "--dry-run --json");
   ASSERT_EQ(plan.exit_code, 0) << plan.err;
   EXPECT_FALSE(fs::exists(path("out.gguf")));
-  const Json planned = Json::parse(plan.out);
+  const Json planned = parse_json(plan.out);
   EXPECT_LE(planned["bits_per_weight"], 5.0);
   EXPECT_GT(planned["bits_per_weight"], 4.5);
   const std::string before = read_file(path("kept.json"));
   const ToolResult other = quantize(arguments("out.gguf", "4.2bpw"), kept + "--json");
   ASSERT_EQ(other.exit_code, 0) << other.err;
   EXPECT_EQ(read_file(path("kept.json")), before);
-  EXPECT_LE(Json::parse(other.out)["bits_per_weight"], 4.2);
+  EXPECT_LE(parse_json(other.out)["bits_per_weight"], 4.2);
   // The plan is what is written.
   const ToolResult again = quantize(arguments("again.gguf", "5bpw"), kept + "--json");
   ASSERT_EQ(again.exit_code, 0) << again.err;
@@ -133,15 +133,15 @@ TEST_F(BudgetTool, AnotherBudgetCostsNoMeasurement) {
 TEST_F(BudgetTool, MeasuresEveryTypeOnRequest) {
   const ToolResult result = quantize(arguments("out.gguf", "5bpw"), "--measure-types --json");
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  const double rank = Json::parse(result.out)["estimate_rank_correlation"];
+  const double rank = parse_json(result.out)["estimate_rank_correlation"];
   EXPECT_GT(rank, 0.5);
   EXPECT_LE(rank, 1);
-  const Json kept = Json::parse(read_file(path("out.gguf.sensitivities.json")));
+  const Json kept = parse_json(read_file(path("out.gguf.sensitivities.json")));
   for (const Json& tensor : kept["tensors"])
     for (const Json& type : tensor["types"]) EXPECT_GT(type["kl"], 0);
   // Kept, they say the same again.
   const ToolResult again = quantize(arguments("out.gguf", "5bpw"), "--measure-types --json");
-  EXPECT_EQ(Json::parse(again.out)["estimate_rank_correlation"], rank);
+  EXPECT_EQ(parse_json(again.out)["estimate_rank_correlation"], rank);
 }
 
 TEST_F(BudgetTool, GoesOnAfterAKill) {
@@ -182,15 +182,15 @@ TEST_F(BudgetTool, GoesOnAfterAKill) {
       EXPECT_EQ(tensor_bytes(path("out.gguf")), tensor_bytes(path("whole.gguf")));
     }
     if (!fs::exists(kept)) continue;
-    const std::size_t measured = Json::parse(read_file(kept))["tensors"].size();
+    const std::size_t measured = parse_json(read_file(kept))["tensors"].size();
     EXPECT_GE(measured, measured_before);
     continued += measured > 0 && measured == measured_before;
     measured_before = measured;
   }
   EXPECT_GE(kills, 1u);
   EXPECT_EQ(read_file(path("out.gguf")), read_file(path("whole.gguf")));
-  EXPECT_EQ(Json::parse(read_file(kept)),
-            Json::parse(read_file(path("whole.gguf.sensitivities.json"))));
+  EXPECT_EQ(parse_json(read_file(kept)),
+            parse_json(read_file(path("whole.gguf.sensitivities.json"))));
 }
 
 TEST_F(BudgetTool, Refuses) {

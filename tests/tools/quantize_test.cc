@@ -25,7 +25,7 @@ TEST_F(QuantizeTool, WritesAMixAndSaysWhatCameOut) {
   const ToolResult result =
       run("quantize '" + model + "' " + quoted("json.gguf") + " Q4_K_M --json");
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  const Json json = Json::parse(result.out);
+  const Json json = parse_json(result.out);
   EXPECT_EQ(keys_of(json), (std::vector<std::string>{"source", "output", "type", "source_bytes",
                                                      "bytes", "bits_per_weight", "types",
                                                      "replaced", "without_importance", "seconds"}));
@@ -58,7 +58,7 @@ TEST_F(QuantizeTool, PlansWithoutWriting) {
       run("quantize '" + model + "' " + quoted("out.gguf") + " Q3_K_M --dry-run --json");
   ASSERT_EQ(plan.exit_code, 0) << plan.err;
   EXPECT_FALSE(std::filesystem::exists(path("out.gguf")));
-  const Json json = Json::parse(plan.out);
+  const Json json = parse_json(plan.out);
   ASSERT_EQ(run("quantize '" + model + "' " + quoted("out.gguf") + " Q3_K_M").exit_code, 0);
   const Gguf gguf = Gguf::open(path("out.gguf"));
   std::uint64_t bytes = 0;
@@ -77,7 +77,7 @@ TEST_F(QuantizeTool, ComparesTwoFiles) {
   ASSERT_EQ(run("quantize '" + model + "' " + quoted("out.gguf") + " pure:Q2_K").exit_code, 0);
   const ToolResult same = run("quantize --verify '" + model + "' '" + model + "' --json");
   ASSERT_EQ(same.exit_code, 0) << same.err;
-  const Json equal = Json::parse(same.out);
+  const Json equal = parse_json(same.out);
   for (const Json& tensor : equal["tensors"]) {
     EXPECT_EQ(tensor["relative_rms"], 0);
     EXPECT_EQ(tensor["cosine"], 1);
@@ -86,7 +86,7 @@ TEST_F(QuantizeTool, ComparesTwoFiles) {
       run("quantize --verify '" + model + "' " + quoted("out.gguf") + " --json");
   ASSERT_EQ(other.exit_code, 0) << other.err;
   double before = 1e9;
-  const Json different = Json::parse(other.out);
+  const Json different = parse_json(other.out);
   for (const Json& tensor : different["tensors"]) {
     const double error = tensor["relative_rms"];
     EXPECT_LE(error, before);

@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
-#include <nlohmann/json.hpp>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,11 +17,21 @@
 #include "brink/gguf/writer.h"
 #include "brink/quant/mixes.h"
 #include "tests/support/temporary_folder.h"
+#include "tools/support/json.h"
 #include "tools/support/synthetic_model.h"
+
+namespace nlohmann {
+/// As text: GoogleTest would write out printers of its own for all that JSON is made of.
+inline void PrintTo(const ordered_json& json, std::ostream* out) {
+  *out << brink::tools::to_text(json);
+}
+}  // namespace nlohmann
 
 namespace brink::testing {
 
-using Json = nlohmann::ordered_json;
+using tools::dumped;
+using tools::Json;
+using tools::parse_json;
 
 struct ToolResult {
   int exit_code = 0;

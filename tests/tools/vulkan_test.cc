@@ -19,7 +19,7 @@ TEST_F(VulkanToolTest, QinfoListsDevices) {
   const ToolResult json = run("qinfo --devices --json");
   ASSERT_EQ(json.exit_code, 0) << json.err;
   const std::vector<vulkan::DeviceInfo> devices = vulkan::list_devices();
-  const Json list = Json::parse(json.out);
+  const Json list = parse_json(json.out);
   ASSERT_EQ(list.size(), devices.size());
   EXPECT_EQ(list[0]["name"], devices[0].name);
   EXPECT_GT(list[0]["memory"], 0);
@@ -53,7 +53,7 @@ constexpr char kLayer[] =
 // Lost while the prompt is computed, and while a recorded step is replayed.
 TEST_F(VulkanToolTest, ALostDeviceIsNamed) {
   BRINK_REQUIRE_VULKAN();
-  const std::string name = Json::parse(run("qinfo --devices --json").out)[0]["name"];
+  const std::string name = parse_json(run("qinfo --devices --json").out)[0]["name"];
   const std::string command =
       "qrun -m '" + tiny_model() + "' -p Hello -n 8 --temp 0 --backend vulkan --device 0";
   for (const std::string wait : {"1", "5"}) {
@@ -67,7 +67,7 @@ TEST_F(VulkanToolTest, ALostDeviceIsNamed) {
 
 TEST_F(VulkanToolTest, MemoryThatRunsOutIsNamed) {
   BRINK_REQUIRE_VULKAN();
-  const std::string name = Json::parse(run("qinfo --devices --json").out)[0]["name"];
+  const std::string name = parse_json(run("qinfo --devices --json").out)[0]["name"];
   const std::string command =
       "qrun -m '" + tiny_model() + "' -p Hello -n 8 --temp 0 --backend vulkan --device 0";
   EXPECT_EQ(run(command, std::string(kLayer) + "BRINK_TEST_MEMORY=1000").exit_code, 0);
@@ -88,7 +88,7 @@ TEST_F(VulkanToolTest, MemoryThatRunsOutIsNamed) {
 
 TEST_F(VulkanToolTest, AMissingFeatureIsNamed) {
   BRINK_REQUIRE_VULKAN();
-  const std::string name = Json::parse(run("qinfo --devices --json").out)[0]["name"];
+  const std::string name = parse_json(run("qinfo --devices --json").out)[0]["name"];
   const std::string layer = kLayer;
   const std::string command = "qrun -m '" + tiny_model() + "' -p Hello -n 1 --backend vulkan ";
   EXPECT_EQ(run(command, layer).exit_code, 0);  // the layer alone takes nothing
@@ -98,7 +98,7 @@ TEST_F(VulkanToolTest, AMissingFeatureIsNamed) {
     const ToolResult result = run(command + "--device 0", without);
     EXPECT_EQ(result.exit_code, 1);
     EXPECT_EQ(result.err, "qrun: the Vulkan device " + name + " lacks feature " + feature + "\n");
-    EXPECT_EQ(Json::parse(run("qinfo --devices --json", without).out)[0]["missing"],
+    EXPECT_EQ(parse_json(run("qinfo --devices --json", without).out)[0]["missing"],
               "feature " + feature);
   }
 }
@@ -121,7 +121,7 @@ TEST_F(VulkanToolTest, QbenchProfilesShaders) {
   const ToolResult result =
       run("qbench -m '" + model + "' -p 16 -n 4 -r 2 --backend vulkan --profile --json");
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  const Json json = Json::parse(result.out);
+  const Json json = parse_json(result.out);
   ASSERT_EQ(json.size(), 2u);
   for (const Json& test : json) {
     EXPECT_TRUE(std::string(test["backend"]).starts_with("vulkan: ")) << test["backend"];
@@ -156,13 +156,13 @@ TEST_F(VulkanToolTest, LayersAreSharedWithTheCpu) {
   EXPECT_EQ(run(command + " --backend vulkan --gpu-layers 0", kNoDriver).out, cpu.out);
 
   const std::string bench = "qbench -m '" + model + "' -p 16 -n 4 -r 1 --json --backend vulkan";
-  const Json json = Json::parse(run(bench + " --gpu-layers 1").out);
+  const Json json = parse_json(run(bench + " --gpu-layers 1").out);
   const std::string backend = json[0]["backend"];
   EXPECT_TRUE(backend.starts_with("vulkan: ")) << backend;
   EXPECT_NE(backend.find("1 of 2 layers, then "), std::string::npos) << backend;
 
   const auto memory = [&](const std::string& flags) {
-    return Json::parse(run("qinfo '" + model + "' --json " + flags).out)["memory"];
+    return parse_json(run("qinfo '" + model + "' --json " + flags).out)["memory"];
   };
   const Json whole = memory("--backend vulkan"), part = memory("--backend vulkan --gpu-layers 1");
   EXPECT_EQ(memory("")["device"], 0);

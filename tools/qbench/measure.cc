@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "tools/qbench/work.h"
+#include "tools/support/engine_options.h"
 #include "tools/support/synthetic_blocks.h"
 #include "tools/support/type_name.h"
 

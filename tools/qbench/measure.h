@@ -12,6 +12,7 @@
 #include "brink/vulkan/ceilings.h"
 #include "tools/qbench/options.h"
 #include "tools/qbench/start.h"
+#include "tools/support/engine_options.h"
 
 namespace brink::tools {
 

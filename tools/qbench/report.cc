@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "tools/support/json.h"
 #include "tools/support/table.h"
 
 namespace brink::tools {

@@ -12,6 +12,9 @@
 #include <string>
 #include <vector>
 
+#include "tools/support/engine_options.h"
+#include "tools/support/json.h"
+
 extern char** environ;  // POSIX declares it nowhere
 
 namespace brink::tools {
@@ -80,7 +83,7 @@ Start measure_start(const std::string& model, const BenchOptions& options) {
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  const Json json = Json::parse(text, nullptr, false);
+  const Json json = parse_json_if_any(text);
   if (status != 0 || !json.is_object()) {
     const std::string how = WIFSIGNALED(status)
                                 ? "signal " + std::to_string(WTERMSIG(status))

@@ -7,6 +7,8 @@
 
 #include "brink/core/fingerprint.h"
 #include "tools/qeval/report.h"
+#include "tools/support/cli.h"
+#include "tools/support/engine_options.h"
 #include "tools/support/output_file.h"
 #include "tools/support/text_file.h"
 
@@ -16,7 +18,7 @@ namespace {
 constexpr const char* kFileKind = "activation scales";
 
 ActivationScales parse_scales(const std::string& path, const std::string& text) {
-  const Json json = Json::parse(text, nullptr, false);
+  const Json json = parse_json_if_any(text);
   if (!json.is_object() || !json.contains("brink") || json["brink"] != kFileKind ||
       !json.contains("scales") || !json["scales"].is_object())
     throw Error("is no file of activation scales (qeval calibrate writes them)", {.file = path});

@@ -14,9 +14,11 @@
 #include "tools/qeval/report_rows.h"
 #include "tools/qeval/results.h"
 #include "tools/qeval/store.h"
+#include "tools/support/json.h"
 #include "tools/support/output_file.h"
 #include "tools/support/shell_word.h"
 #include "tools/support/table.h"
+#include "tools/support/usage_error.h"
 
 namespace brink::tools {
 namespace {

@@ -8,6 +8,7 @@
 
 #include "tools/qeval/options.h"
 #include "tools/qeval/report.h"
+#include "tools/support/json.h"
 #include "tools/support/output_file.h"
 #include "tools/support/text_file.h"
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "brink/core/error.h"
-#include "tools/support/cli.h"
+#include "tools/support/json.h"
 
 namespace brink::tools {
 namespace {
@@ -28,7 +28,7 @@ double without_rounding(double score) {
 
 ItemFigures figures_of(const Item& item) {
   Json details = Json::object();
-  if (!item.details.empty()) details = Json::parse(item.details, nullptr, false);
+  if (!item.details.empty()) details = parse_json_if_any(item.details);
   if (!details.is_object())
     throw Error("the details of item " + std::to_string(item.index) + " are damaged");
   ItemFigures figures;

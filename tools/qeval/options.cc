@@ -1,6 +1,7 @@
 #include "tools/qeval/options.h"
 
 #include "tools/qeval/task_grading.h"
+#include "tools/support/cli.h"
 
 namespace brink::tools {
 

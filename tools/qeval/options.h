@@ -8,7 +8,7 @@
 
 #include "brink/brink.h"
 #include "tools/qeval/dial.h"
-#include "tools/support/cli.h"
+#include "tools/support/engine_options.h"
 
 namespace brink::tools {
 

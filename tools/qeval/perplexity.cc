@@ -9,6 +9,7 @@
 #include "tools/qeval/options.h"
 #include "tools/qeval/report.h"
 #include "tools/qeval/text_run.h"
+#include "tools/support/json.h"
 #include "tools/support/table.h"
 #include "tools/support/text_file.h"
 

@@ -13,7 +13,7 @@
 
 #include "brink/core/error.h"
 #include "tools/qeval/python_runner.h"
-#include "tools/support/cli.h"
+#include "tools/support/json.h"
 
 #ifdef BRINK_SECCOMP
 #include <fcntl.h>
@@ -375,7 +375,7 @@ PythonVerdict PythonSandbox::run(const PythonTask& task) const {
   std::string text;
   const bool in_time = read_all(verdicts.read.get(), until, 1 << 16, text);
   tester.end();
-  const Json json = Json::parse(text, nullptr, false);
+  const Json json = parse_json_if_any(text);
   int status = 0;
   bool ended = programs.ended(status);
   if (in_time && json.is_object() && json.value("reason", "ended") == "ended") {

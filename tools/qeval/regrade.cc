@@ -13,6 +13,9 @@
 #include "tools/qeval/report.h"
 #include "tools/qeval/run_config.h"
 #include "tools/qeval/tasks.h"
+#include "tools/support/cli.h"
+#include "tools/support/json.h"
+#include "tools/support/usage_error.h"
 
 namespace brink::tools {
 namespace {
@@ -100,8 +103,7 @@ std::vector<Item> Regrading::graded(const StoredRun& run, const TaskFile& file,
 void Regrading::regrade_run(const StoredRun& run) {
   const std::string path = options_.task.empty() ? run.config.data : options_.task;
   const TaskFile file = task_of(run, path, options_.task.empty());
-  // Sorted keys, as the key of a run takes them.
-  nlohmann::json run_options = stored_object(store_, run.id, "options", run.config.options);
+  Json run_options = stored_object(store_, run.id, "options", run.config.options);
   const Grader before = grader_named(run_options.at("grader"));
   const Grader kind = options_.grader.empty() ? before : grader_named(options_.grader);
   const std::vector<Item> items = graded(run, file, path, kind);
@@ -123,7 +125,7 @@ void Regrading::regrade_run(const StoredRun& run) {
     if (kind != before) {  // a run of its own, so that none is graded in two ways
       RunConfig config = run.config;
       run_options["grader"] = name_of(kind);
-      config.options = run_options.dump();
+      config.options = dumped_by_key(run_options);
       target = store_.open(config);
     }
     std::set<std::int64_t> there;
@@ -145,7 +147,7 @@ void Regrading::regrade_run(const StoredRun& run) {
 
 void regrade_item(Item& item, const TaskGrader& grader, Grader kind, TaskForm form,
                   const TaskItem& task_item, const PythonSandbox* sandbox) {
-  const Json details = item.details.empty() ? Json::object() : Json::parse(item.details);
+  const Json details = item.details.empty() ? Json::object() : parse_json(item.details);
   const bool scored = details.contains("log_probabilities");
   if (kind == Grader::kChoice) {
     if (!scored && item.truncated) return;  // its choices did not fit the context

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "tools/support/json.h"
 #include "tools/support/table.h"
 #include "tools/support/type_name.h"
 

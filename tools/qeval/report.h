@@ -16,6 +16,7 @@
 #include "brink/eval/windows.h"
 #include "tools/qeval/figure.h"
 #include "tools/qeval/options.h"
+#include "tools/support/json.h"
 
 namespace brink::tools {
 

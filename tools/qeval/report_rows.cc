@@ -88,7 +88,7 @@ std::string quoted(const std::string& text) {
 }
 
 std::string cell(const Json& value) {
-  return quoted(value.is_string() ? value.get<std::string>() : value.dump());
+  return quoted(value.is_string() ? value.get<std::string>() : dumped(value));
 }
 
 }  // namespace

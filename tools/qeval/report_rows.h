@@ -5,7 +5,7 @@
 #include <string>
 
 #include "tools/qeval/analysis.h"
-#include "tools/support/cli.h"
+#include "tools/support/json.h"
 
 namespace brink::tools {
 

@@ -12,7 +12,8 @@
 #include "brink/core/error.h"
 #include "tools/qeval/figure.h"
 #include "tools/qeval/run_config.h"
-#include "tools/support/cli.h"
+#include "tools/support/engine_options.h"
+#include "tools/support/json.h"
 
 namespace brink::tools {
 namespace {
@@ -22,11 +23,11 @@ using Key = std::tuple<std::string, std::string, std::string, std::string>;
 // The options of a run as a JSON object without the scales of int8-tensor activations, and these.
 struct Options {
   explicit Options(const RunConfig& config) : rest(config.options) {
-    Json json = Json::parse(config.options, nullptr, false);
+    Json json = parse_json_if_any(config.options);
     if (!json.is_object() || !json.contains("scales")) return;
     if (json["scales"].is_string()) scales = json["scales"].get<std::string>();
     json.erase("scales");
-    rest = json.dump();
+    rest = dumped(json);
   }
   std::string rest, scales;
 };
@@ -88,14 +89,14 @@ std::vector<Setting> settings_of(const std::vector<StoredRun>& runs) {
 // Options that decide which items are asked and not how: runs that differ in nothing else can be
 // paired. The fingerprint of all prompts and the context that they need follow from the items.
 std::string way_of_asking(const RunConfig& config) {
-  Json json = Json::parse(Options(config).rest, nullptr, false);
+  Json json = parse_json_if_any(Options(config).rest);
   if (!json.is_object()) return config.options;
   for (const char* key : {"items", "subset", "prompts", "context"}) json.erase(key);
-  return json.dump();
+  return dumped(json);
 }
 
 std::vector<Measure> measures_of(const RunConfig& config, const std::vector<ItemFigures>& figures) {
-  const Json json = Json::parse(config.options, nullptr, false);
+  const Json json = parse_json_if_any(config.options);
   const std::string grader =
       json.is_object() && json.contains("grader") && json["grader"].is_string()
           ? json["grader"].get<std::string>()
@@ -115,7 +116,7 @@ void distinguish(std::vector<Task>& tasks) {
   for (const auto& [name, same] : by_name) {
     if (same.size() == 1) continue;
     std::vector<Json> options;
-    for (const Task* task : same) options.push_back(Json::parse(task->options, nullptr, false));
+    for (const Task* task : same) options.push_back(parse_json_if_any(task->options));
     // What tells most first; no more keys than it takes.
     std::vector<std::string> keys = {"grader", "chat", "shots", "samples", "max_tokens"};
     for (const Json& option : options)
@@ -132,7 +133,7 @@ void distinguish(std::vector<Task>& tasks) {
       const auto value_in = [&](const Json& option) -> std::string {
         if (!option.is_object() || !option.contains(key)) return "none";
         const Json& value = option[key];
-        const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+        const std::string text = value.is_string() ? value.get<std::string>() : dumped(value);
         return text.empty() ? "none" : text;
       };
       std::vector<std::string> values;

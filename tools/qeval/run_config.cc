@@ -2,6 +2,7 @@
 
 #include "brink/core/error.h"
 #include "brink/cpu/thread_pool.h"
+#include "tools/support/engine_options.h"
 #include "tools/support/model_size.h"
 #include "tools/support/type_name.h"
 
@@ -31,7 +32,7 @@ RunConfig describe(const std::string& kind, const Model& model, const SessionOpt
 
 Json stored_object(const Store& store, std::int64_t run, const std::string& what,
                    const std::string& text) {
-  Json json = Json::parse(text, nullptr, false);
+  Json json = parse_json_if_any(text);
   if (!json.is_object())
     throw Error("is damaged: " + what + " of run " + std::to_string(run) + " is no JSON object",
                 {.file = store.path()});

@@ -7,7 +7,7 @@
 #include "brink/model/model.h"
 #include "brink/model/session.h"
 #include "tools/qeval/store.h"
-#include "tools/support/cli.h"
+#include "tools/support/json.h"
 
 namespace brink::tools {
 

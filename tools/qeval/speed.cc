@@ -26,7 +26,11 @@
 #include "tools/qeval/report.h"
 #include "tools/qeval/run_config.h"
 #include "tools/qeval/store.h"
+#include "tools/support/cli.h"
+#include "tools/support/engine_options.h"
+#include "tools/support/json.h"
 #include "tools/support/table.h"
+#include "tools/support/usage_error.h"
 
 namespace brink::tools {
 namespace {
@@ -230,13 +234,11 @@ int speed(const SpeedOptions& options) {
   row["generation_tokens_per_second"] = speed.generation_tokens_per_second;
   row["peak_bytes"] = speed.peak_bytes;
   if (store) {
-    config.options = Json{
-        {"cold", options.cold},
-        {"generate", options.generated_tokens},
-        {"prompt", options.prompt_tokens},
-        {"repetitions", options.repetitions},
-        {"threads",
-         threads}}.dump();
+    config.options = dumped({{"cold", options.cold},
+                             {"generate", options.generated_tokens},
+                             {"prompt", options.prompt_tokens},
+                             {"repetitions", options.repetitions},
+                             {"threads", threads}});
     const std::int64_t run = store->open(config);
     store->set_speed(run, speed);
     store->finish(run, to_text(row));

@@ -20,6 +20,9 @@
 #include "brink/core/fingerprint.h"
 #include "tools/qeval/child.h"
 #include "tools/qeval/report.h"
+#include "tools/support/cli.h"
+#include "tools/support/engine_options.h"
+#include "tools/support/interrupt.h"
 #include "tools/support/output_file.h"
 #include "tools/support/table.h"
 #include "tools/support/text_file.h"
@@ -181,7 +184,7 @@ void Sweep::plan() {
 void Sweep::add_scales(Step& step) const {
   const DialOptions& dial = options_.dial;
   if (dial.scales.empty()) {
-    const std::string percentile = Json(dial.percentile).dump();
+    const std::string percentile = dumped(Json(dial.percentile));
     step.arguments.insert(step.arguments.end(),
                           {"--calibrate", dial.calibration, "--percentile", percentile});
     step.deciding.insert(step.deciding.end(), {content_of(dial.calibration), percentile});
@@ -266,7 +269,7 @@ bool Sweep::recall(const Step& step) {
   if (key.empty()) return false;
   const auto note = store_.note(key);
   if (!note) return false;
-  const Json row = Json::parse(*note, nullptr, false);
+  const Json row = parse_json_if_any(*note);
   if (!row.is_object()) return false;
   take(step, row);
   return true;
@@ -300,11 +303,11 @@ bool Sweep::measure(const Step& step) {
                  step.model->path.c_str(), result.failure.c_str());
     return false;
   }
-  const Json rows = Json::parse(result.output, nullptr, false);
+  const Json rows = parse_json_if_any(result.output);
   if (!rows.is_array() || rows.size() != 1 || !rows[0].is_object())
     throw Error("qeval " + step.kind + " gave no single row of JSON", {.file = step.model->path});
   take(step, rows[0]);
-  store_.set_note(step.key(rows_[step.row]), rows[0].dump());
+  store_.set_note(step.key(rows_[step.row]), dumped(rows[0]));
   remaining_.add(step.kind, seconds.count());
   return true;
 }

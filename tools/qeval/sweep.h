@@ -11,8 +11,10 @@
 #include "brink/quant/mixes.h"
 #include "tools/qeval/dial.h"
 #include "tools/qeval/store.h"
-#include "tools/support/cli.h"
+#include "tools/support/engine_options.h"
 #include "tools/support/importance_option.h"
+#include "tools/support/json.h"
+#include "tools/support/usage_error.h"
 
 namespace brink::tools {
 

@@ -16,6 +16,7 @@
 #include "brink/quantize/plan.h"
 #include "tools/qeval/report.h"
 #include "tools/qeval/sweep.h"
+#include "tools/support/json.h"
 #include "tools/support/mix_name.h"
 #include "tools/support/model_size.h"
 #include "tools/support/quantize_file.h"
@@ -74,7 +75,7 @@ std::string note_key(const SweepModel& model, const std::string& importance_hash
 void recall(SweepModel& model, const std::string& importance_hash, const Store& store) {
   const auto note = store.note(note_key(model, importance_hash));
   if (!note) return;
-  const Json json = Json::parse(*note, nullptr, false);
+  const Json json = parse_json_if_any(*note);
   if (!json.is_object()) return;
   model.hash = json.value("hash", "");
   model.weights = json.value("weights", "");
@@ -237,11 +238,11 @@ void QuantMaker::make(SweepModel& model, Store& store) const {
   if (!model.mix->file_type) model.weights = model.mix->name;
   model.bits_per_weight = bits_per_weight(made);
   model.bytes = made.file_bytes();
-  store.set_note(note_key(model, importance_hash_), Json{{"hash", model.hash},
-                                                         {"weights", model.weights},
-                                                         {"bits_per_weight", model.bits_per_weight},
-                                                         {"bytes", model.bytes}}
-                                                        .dump());
+  store.set_note(note_key(model, importance_hash_),
+                 dumped({{"hash", model.hash},
+                         {"weights", model.weights},
+                         {"bits_per_weight", model.bits_per_weight},
+                         {"bytes", model.bytes}}));
 }
 
 }  // namespace brink::tools

@@ -9,6 +9,7 @@
 #include "brink/eval/paired.h"
 #include "tools/qeval/report.h"
 #include "tools/qeval/sweep.h"
+#include "tools/support/json.h"
 #include "tools/support/table.h"
 
 namespace brink::tools {
@@ -169,7 +170,7 @@ std::string runs_csv(const Store& store) {
   std::vector<std::pair<StoredRun, Json>> runs;
   for (StoredRun& run : store.runs()) {
     if (!run.finished) continue;
-    Json summary = Json::parse(run.summary, nullptr, false);
+    Json summary = parse_json_if_any(run.summary);
     if (!summary.is_object()) summary = Json::object();
     Json flat = Json::object();
     for (const auto& [key, value] : summary.items()) {
@@ -200,7 +201,7 @@ std::string runs_csv(const Store& store) {
                                      c.model_name,
                                      c.model_hash,
                                      c.weights,
-                                     Json(c.bits_per_weight).dump(),
+                                     dumped(Json(c.bits_per_weight)),
                                      std::to_string(c.file_bytes),
                                      c.activations,
                                      c.kv_type,
@@ -212,7 +213,7 @@ std::string runs_csv(const Store& store) {
                                      std::to_string(c.threads),
                                      run.started,
                                      *run.finished,
-                                     Json(run.seconds).dump(),
+                                     dumped(Json(run.seconds)),
                                      run.version,
                                      run.machine,
                                      std::to_string(run.items)})

@@ -9,7 +9,8 @@
 
 #include "brink/core/error.h"
 #include "brink/core/fingerprint.h"
-#include "tools/support/cli.h"
+#include "tools/support/engine_options.h"
+#include "tools/support/json.h"
 #include "tools/support/json_text.h"
 #include "tools/support/table.h"
 #include "tools/support/text_file.h"
@@ -37,7 +38,7 @@ class Fields {
   /// A string; a number or truth value as JSON writes it.
   std::string text_of(const Json& value, const char* name) const {
     if (value.is_string()) return value.get<std::string>();
-    if (value.is_number() || value.is_boolean()) return value.dump();
+    if (value.is_number() || value.is_boolean()) return dumped(value);
     fail(std::string("has no text in '") + name + "'");
   }
   std::string text(const char* name) const { return text_of(json(name), name); }
@@ -47,7 +48,7 @@ class Fields {
   /// Text, or any other JSON written as such.
   std::string text_or_json(const char* name) const {
     const Json& value = json(name);
-    return value.is_structured() ? value.dump() : text(name);
+    return value.is_structured() ? dumped(value) : text(name);
   }
   std::vector<std::string> texts_of(const Json& value, const char* name) const {
     if (!value.is_array()) fail(std::string("has no list in '") + name + "'");
@@ -314,7 +315,7 @@ Json parse(const std::string& path, std::string_view text, std::size_t line) {
                     " deep within each other",
                 {.file = path});
   try {
-    return Json::parse(text);
+    return parse_json(text);
   } catch (const Json::parse_error& error) {
     throw Error(where + " is no JSON, at its byte " + std::to_string(error.byte), {.file = path});
   }
@@ -328,7 +329,7 @@ Json items_of_json(const std::string& path, std::string_view bytes) {
   if (begin == std::string_view::npos) throw Error("has no items", {.file = path});
   const std::string_view first = bytes.substr(begin, bytes.find('\n', begin) - begin);
   const bool more = bytes.find_first_not_of(" \t\r\n", begin + first.size()) != bytes.npos;
-  if (first[0] == '{' && (Json::accept(first) || !more)) {
+  if (first[0] == '{' && (is_json(first) || !more)) {
     const Json only = more ? Json() : parse(path, first, 1);
     const bool wraps =
         only.is_object() && only.size() > 0 &&

@@ -59,7 +59,7 @@ std::string written(const Json& value) {
     if (number == std::trunc(number) && std::abs(number) < kExact)
       return std::to_string(static_cast<std::int64_t>(number));
   }
-  return value.dump();
+  return dumped(value);
 }
 
 // Says nothing of the world that could be invented.
@@ -78,11 +78,6 @@ double field_f1(const std::vector<Leaf>& given, const std::vector<Leaf>& right) 
       break;
     }
   return 2.0 * static_cast<double>(common) / static_cast<double>(given.size() + right.size());
-}
-
-// Objects are equal whatever the order of their fields, which ordered_json's == would count.
-bool same(const Json& a, const Json& b) {
-  return nlohmann::json::parse(a.dump()) == nlohmann::json::parse(b.dump());
 }
 
 }  // namespace
@@ -136,7 +131,7 @@ TaskGrader::TaskGrader(Grader grader, const TaskFile& file) : grader_(grader) {
   std::set<std::string> copied, labels;
   for (const TaskItem& item : file.items) {
     if (too_deep(item.answer)) refuse(item, "is JSON of too many levels");
-    const Json right = Json::parse(item.answer, nullptr, false);
+    const Json right = parse_json_if_any(item.answer);
     if (right.is_discarded()) refuse(item, "is no JSON");
     for (const Leaf& leaf : leaves(right)) {
       if (is_plain(leaf.value)) continue;
@@ -200,17 +195,16 @@ Grade TaskGrader::exact(const TaskItem& item, const std::string& output) const {
 
 Grade TaskGrader::json(const TaskItem& item, const std::string& output) const {
   Grade grade;
-  const Json right = Json::parse(item.answer);
+  const Json right = parse_json(item.answer);
   const std::string text = strip_fences(output);
-  const Json given =
-      too_deep(text) ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false);
+  const Json given = too_deep(text) ? Json(Json::value_t::discarded) : parse_json_if_any(text);
   if (given.is_discarded()) {
     grade.parsed = false;
     return grade;
   }
   const std::vector<Leaf> given_leaves = leaves(given);
   grade.score = field_f1(given_leaves, leaves(right));
-  grade.correct = same(given, right);
+  grade.correct = same_but_for_order(given, right);
   Json invented = Json::object();
   for (const Leaf& leaf : given_leaves) {
     if (is_plain(leaf.value)) continue;

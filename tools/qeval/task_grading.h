@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "tools/qeval/task_file.h"
-#include "tools/support/cli.h"
+#include "tools/support/engine_options.h"
+#include "tools/support/json.h"
+#include "tools/support/usage_error.h"
 
 namespace brink::tools {
 

@@ -169,8 +169,8 @@ Json json_of_lines(const std::string& path, std::string_view text) {
     } else if (json.contains(key)) {
       throw Error("line " + std::to_string(line) + ": '" + key + "' is given twice",
                   {.file = path});
-    } else if ((number || truth) && Json::accept(value)) {
-      json[key] = Json::parse(value);
+    } else if ((number || truth) && is_json(value)) {
+      json[key] = parse_json(value);
     } else {
       json[key] = value;
     }
@@ -192,7 +192,7 @@ PromptFile parse_prompt_file(const std::string& path, std::string_view text) {
   if (begin != text.npos && text[begin] == '{') {
     if (too_deep(text)) throw Error("is no prompt: JSON of too many levels", {.file = path});
     try {
-      json = Json::parse(text);
+      json = parse_json(text);
     } catch (const Json::parse_error& error) {
       throw Error("is no JSON, at its byte " + std::to_string(error.byte), {.file = path});
     }

@@ -16,7 +16,7 @@
 #include "brink/text/tokenizer.h"
 #include "tools/qeval/task_file.h"
 #include "tools/qeval/task_grading.h"
-#include "tools/support/cli.h"
+#include "tools/support/json.h"
 
 namespace brink::tools {
 

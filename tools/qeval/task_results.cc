@@ -9,6 +9,7 @@
 #include "tools/qeval/item_figures.h"
 #include "tools/qeval/report.h"
 #include "tools/qeval/tasks.h"
+#include "tools/support/json.h"
 
 namespace brink::tools {
 namespace {

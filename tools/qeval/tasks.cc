@@ -19,6 +19,9 @@
 #include "tools/qeval/report.h"
 #include "tools/qeval/run_config.h"
 #include "tools/qeval/task_prompts.h"
+#include "tools/support/cli.h"
+#include "tools/support/interrupt.h"
+#include "tools/support/usage_error.h"
 
 namespace brink::tools {
 namespace {
@@ -175,7 +178,7 @@ std::size_t TaskMeasurement::context_for(const std::vector<ItemRequests>& all) c
 
 std::string TaskMeasurement::key_options(const std::vector<ItemRequests>& all,
                                          std::size_t context) const {
-  nlohmann::json json = prompts_.options();  // keys sorted
+  Json json = prompts_.options();
   json["grader"] = name_of(task_.grader);
   json["prompts"] = fingerprint_of(all);
   json["context"] = context;
@@ -189,7 +192,7 @@ std::string TaskMeasurement::key_options(const std::vector<ItemRequests>& all,
   }
   if (!dial_key_.empty()) json["scales"] = dial_key_;
   if (task_.grader == Grader::kCode) json["code_seconds"] = options_.code_seconds;
-  return json.dump();
+  return dumped_by_key(json);
 }
 
 Item TaskMeasurement::graded(std::size_t chosen, const ItemRequests& asked,
@@ -321,7 +324,7 @@ Json TaskMeasurement::run() {
   Json row = row_of_run(run);
   row["model"] = config.model;  // the same may lie elsewhere now
   row["task"] = config.data;
-  row["options"] = Json::parse(config.options);
+  row["options"] = parse_json(config.options);
   return row;
 }
 

@@ -13,7 +13,8 @@
 #include "tools/qeval/store.h"
 #include "tools/qeval/task_file.h"
 #include "tools/qeval/task_grading.h"
-#include "tools/support/cli.h"
+#include "tools/support/engine_options.h"
+#include "tools/support/json.h"
 #include "tools/support/table.h"
 
 namespace brink::tools {

@@ -12,6 +12,9 @@
 #include "brink/core/fingerprint.h"
 #include "tools/qeval/report.h"
 #include "tools/qeval/run_config.h"
+#include "tools/support/interrupt.h"
+#include "tools/support/json.h"
+#include "tools/support/usage_error.h"
 
 namespace brink::tools {
 namespace {
@@ -98,7 +101,7 @@ Item window_item(const TextRun& run, std::size_t window, double score, Json deta
   item.index = static_cast<std::int64_t>(window);
   item.id = "window " + std::to_string(window);
   item.score = score;
-  item.details = details.dump();
+  item.details = dumped(details);
   return item;
 }
 
@@ -182,7 +185,7 @@ RunConfig text_config(const std::string& kind, const TextRun& run) {
                   {"tokens", fingerprint(std::as_bytes(run.windows.ids()))},
                   {"windows", run.windows.size()}};
   if (!run.dial_key.empty()) options["scales"] = run.dial_key;
-  config.options = options.dump();
+  config.options = dumped(options);
   return config;
 }
 

@@ -3,6 +3,7 @@
 
 #include "tools/qrun/options.h"
 #include "tools/qrun/stream.h"
+#include "tools/support/json.h"
 
 namespace brink::tools {
 

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "brink/brink.h"
-#include "tools/support/cli.h"
+#include "tools/support/json.h"
 
 namespace brink::tools {
 

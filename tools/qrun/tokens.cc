@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tools/qrun/options.h"
+#include "tools/support/json.h"
 #include "tools/support/npy.h"
 #include "tools/support/text_file.h"
 

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,12 +17,13 @@
 #include "brink/eval/base_logits.h"
 #include "brink/eval/divergence.h"
 #include "tools/quantize/options.h"
-#include "tools/support/cli.h"
+#include "tools/support/json.h"
 #include "tools/support/model_size.h"
 #include "tools/support/output_file.h"
 #include "tools/support/quantize_file.h"
 #include "tools/support/table.h"
 #include "tools/support/text_file.h"
+#include "tools/support/usage_error.h"
 
 namespace brink::tools {
 namespace {
@@ -177,14 +179,14 @@ class Kept {
     if (!in) return;
     Json json;
     try {
-      json = Json::parse(in);
+      json = parse_json(std::string(std::istreambuf_iterator<char>(in), {}));
       if (json.at("key") != key_)
         throw Error(
             "holds sensitivities of another model, text, importance matrix or effort; "
             "name another file (--sensitivities) or delete it",
             {.file = path_});
       for (const Json& tensor : json.at("tensors")) known_.push_back(sensitivity_of(tensor));
-    } catch (const nlohmann::json::exception& error) {
+    } catch (const Json::exception& error) {
       throw Error(std::string("is no file of sensitivities: ") + error.what(), {.file = path_});
     }
   }

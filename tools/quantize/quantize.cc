@@ -7,7 +7,7 @@
 
 #include "brink/brink.h"
 #include "tools/quantize/options.h"
-#include "tools/support/cli.h"
+#include "tools/support/json.h"
 #include "tools/support/quantize_file.h"
 #include "tools/support/table.h"
 

@@ -8,7 +8,7 @@
 #include "brink/brink.h"
 #include "brink/core/progress.h"
 #include "tools/quantize/options.h"
-#include "tools/support/cli.h"
+#include "tools/support/json.h"
 #include "tools/support/table.h"
 
 namespace brink::tools {

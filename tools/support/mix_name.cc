@@ -3,7 +3,7 @@
 #include <optional>
 #include <string_view>
 
-#include "tools/support/cli.h"
+#include "tools/support/usage_error.h"
 
 namespace brink::tools {
 

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "brink/core/error.h"
-#include "tools/support/cli.h"
+#include "tools/support/usage_error.h"
 
 namespace brink::tools {
 
