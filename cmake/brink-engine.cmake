@@ -4,8 +4,8 @@
 # brink is header-only; one translation unit of a program has to compile the implementation
 # (BRINK_IMPLEMENTATION, see brink/brink.h). brink::brink does that by itself: it is an INTERFACE
 # target that links brink_engine, a static library compiled in the user's own build, with the
-# user's compiler and settings, once however many programs link it. The kernels of each
-# instruction set are a unit of their own, so that they compile in parallel.
+# user's compiler and settings, once however many programs link it. On x86 it is several units, the
+# kernels of each instruction set among them, so that they compile in parallel.
 
 # brink_add_engine(INCLUDE_DIRECTORY UNITS_DIRECTORY)
 function(brink_add_engine include_directory units_directory)
@@ -36,7 +36,9 @@ function(brink_add_engine include_directory units_directory)
       list(APPEND units "${units_directory}/kernels_${isa}.cc"
                         "${units_directory}/encoders_${isa}.cc")
     endforeach()
-    list(APPEND units "${units_directory}/encoders_scalar.cc")
+    foreach(part encoders_scalar eval quantize text vulkan)
+      list(APPEND units "${units_directory}/${part}.cc")
+    endforeach()
     set(split ON)
   endif()
   add_library(brink_engine STATIC EXCLUDE_FROM_ALL ${units})
@@ -57,7 +59,7 @@ function(brink_add_engine include_directory units_directory)
     endif()
   endif()
   if(split)
-    target_compile_definitions(brink_engine PRIVATE BRINK_SPLIT_KERNELS)
+    target_compile_definitions(brink_engine PRIVATE BRINK_SPLIT)
   endif()
 
   add_library(brink_interface INTERFACE)

@@ -1,7 +1,8 @@
-// The implementation of brink, in the one translation unit that defines BRINK_IMPLEMENTATION. The
-// kernels of all instruction sets are part of it unless BRINK_SPLIT_KERNELS is defined: then units
-// that include brink/cpu/kernels_unit.h and encoders_unit.h with BRINK_ONLY_ISA compile them (see
-// cpu/passes.h), and one includes quant/encode_impl.h.
+// The implementation of brink, in the one translation unit that defines BRINK_IMPLEMENTATION: all of
+// it, unless BRINK_SPLIT is defined, so that a build may spread it over several units. Then it is
+// what is not in cpu/kernels_unit.h and cpu/encoders_unit.h (with BRINK_ONLY_ISA, one unit per
+// instruction set: see cpu/passes.h), quant/encode_impl.h, eval/eval_unit.h,
+// quantize/quantize_unit.h, text/text_unit.h and vulkan/vulkan_impl.h.
 #ifndef BRINK_BRINK_IMPL_H_
 #define BRINK_BRINK_IMPL_H_
 
@@ -14,18 +15,6 @@
 #include "brink/cpu/product_impl.h"
 #include "brink/cpu/simulated_activations_impl.h"
 #include "brink/cpu/thread_pool_impl.h"
-#include "brink/eval/base_logits_impl.h"
-#include "brink/eval/calibration_impl.h"
-#include "brink/eval/divergence_impl.h"
-#include "brink/eval/generation_impl.h"
-#include "brink/eval/graders_impl.h"
-#include "brink/eval/importance_impl.h"
-#include "brink/eval/paired_impl.h"
-#include "brink/eval/perplexity_impl.h"
-#include "brink/eval/proportions_impl.h"
-#include "brink/eval/statistics_impl.h"
-#include "brink/eval/verdict_impl.h"
-#include "brink/eval/windows_impl.h"
 #include "brink/gguf/fingerprint_impl.h"
 #include "brink/gguf/parser_impl.h"
 #include "brink/gguf/reader_impl.h"
@@ -40,21 +29,15 @@
 #include "brink/model/split_backend_impl.h"
 #include "brink/model/weights_impl.h"
 #include "brink/quant/block_scales_impl.h"
-#ifndef BRINK_SPLIT_KERNELS
-#include "brink/quant/encode_impl.h"
-#endif
 #include "brink/quant/format_impl.h"
 #include "brink/quant/importance_impl.h"
 #include "brink/quant/mixes_impl.h"
-#include "brink/quantize/budget_impl.h"
-#include "brink/quantize/plan_impl.h"
-#include "brink/quantize/quantize_impl.h"
-#include "brink/quantize/row_encoder_impl.h"
-#include "brink/quantize/verify_impl.h"
-#include "brink/text/chat_template_impl.h"
-#include "brink/text/sampler_impl.h"
-#include "brink/text/stop_matcher_impl.h"
-#include "brink/text/tokenizer_impl.h"
+#ifndef BRINK_SPLIT
+#include "brink/eval/eval_unit.h"
+#include "brink/quant/encode_impl.h"
+#include "brink/quantize/quantize_unit.h"
+#include "brink/text/text_unit.h"
 #include "brink/vulkan/vulkan_impl.h"
+#endif
 
 #endif  // BRINK_BRINK_IMPL_H_

@@ -24,7 +24,7 @@ launcher=$(command -v ccache || true)
 cmake -S "$scratch" -B "$scratch/build" -DCMAKE_PREFIX_PATH="$scratch/prefix" \
   -DCMAKE_BUILD_TYPE="${type:-None}" ${launcher:+-DCMAKE_CXX_COMPILER_LAUNCHER="$launcher"} \
   >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }
-cmake --build "$scratch/build" >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }
+cmake --build "$scratch/build" --parallel "$(nproc)" >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }
 
 output=$("$scratch/build/embed" "$model" "Once upon a time")
 [ -n "$output" ] || { echo "the program printed nothing"; exit 1; }

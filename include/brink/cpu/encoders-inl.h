@@ -3,7 +3,7 @@
 
 // clang-format off
 #include "hwy/highway.h"
-#ifdef BRINK_SPLIT_KERNELS
+#ifdef BRINK_SPLIT
 #include "brink/cpu/simd-inl.h"
 #endif
 #include "brink/cpu/encode-inl.h"

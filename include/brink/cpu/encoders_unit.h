@@ -1,4 +1,4 @@
-// The encoders' implementation unit where the implementation is split (BRINK_SPLIT_KERNELS): one
+// The encoders' implementation unit where the implementation is split (BRINK_SPLIT): one
 // instruction set with BRINK_ONLY_ISA. Encoders and kernels change at different times.
 #ifndef BRINK_CPU_ENCODERS_UNIT_H_
 #define BRINK_CPU_ENCODERS_UNIT_H_

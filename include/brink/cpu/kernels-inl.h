@@ -25,7 +25,7 @@
 #include "brink/cpu/matvec_q8-inl.h"
 #include "brink/cpu/matmul-inl.h"
 #include "brink/cpu/matmul_float-inl.h"
-#ifndef BRINK_SPLIT_KERNELS
+#ifndef BRINK_SPLIT
 #include "brink/cpu/encoders-inl.h"
 #endif
 // clang-format on

@@ -1,4 +1,4 @@
-// Choice of the instruction set at run time, and, unless BRINK_SPLIT_KERNELS is defined, the
+// Choice of the instruction set at run time, and, unless BRINK_SPLIT is defined, the
 // kernels themselves.
 #ifndef BRINK_CPU_KERNELS_IMPL_H_
 #define BRINK_CPU_KERNELS_IMPL_H_
@@ -16,7 +16,7 @@
 #include <cpuid.h>
 #endif
 
-#ifndef BRINK_SPLIT_KERNELS
+#ifndef BRINK_SPLIT
 #include "brink/cpu/kernels_unit.h"
 #endif
 

@@ -8,7 +8,7 @@
 
 #include "brink/core/half.h"
 #include "brink/cpu/kernels.h"
-#ifndef BRINK_SPLIT_KERNELS
+#ifndef BRINK_SPLIT
 #include "brink/quant/encode_includes.h"
 #endif
 #include "hwy/base.h"

@@ -1,0 +1,2 @@
+// The unit that compiles the Vulkan backend.
+#include <brink/vulkan/vulkan_impl.h>
