@@ -376,22 +376,21 @@ PythonVerdict PythonSandbox::run(const PythonTask& task) const {
   const bool in_time = read_all(verdicts.read.get(), until, 1 << 16, text);
   tester.end();
   const Json json = parse_json_if_any(text);
-  int status = 0;
-  bool ended = programs.ended(status);
-  if (in_time && json.is_object() && json.value("reason", "ended") == "ended") {
-    // Its pipes are closed a little before it can be waited for.
+  PythonVerdict verdict;
+  verdict.reason = in_time && json.is_object() ? json.value("reason", "ended") : "time";
+  if (verdict.reason == "ended") {
+    // Why shows in how it ended. Its pipes are closed a little before it can be waited for.
     const auto soon = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    int status = 0;
+    bool ended = programs.ended(status);
     while (!ended && std::chrono::steady_clock::now() < soon) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
       ended = programs.ended(status);
     }
+    if (ended && WIFSIGNALED(status) &&
+        (WTERMSIG(status) == SIGXCPU || WTERMSIG(status) == SIGKILL))
+      verdict.reason = "time";
   }
-  PythonVerdict verdict;
-  verdict.reason = "time";
-  if (in_time && json.is_object()) verdict.reason = json.value("reason", "ended");
-  if (ended && WIFSIGNALED(status) && verdict.reason == "ended" &&
-      (WTERMSIG(status) == SIGXCPU || WTERMSIG(status) == SIGKILL))
-    verdict.reason = "time";
   verdict.passed = verdict.reason == "passed";
   verdict.parsed = verdict.reason != "syntax";
   verdict.undefined_name = json.is_object() && json.value("undefined", false);

@@ -318,7 +318,7 @@ void Sweep::done_with(const SweepModel& model) {
   const std::string kept = "kept " + fs::absolute(model.path).lexically_normal().string();
   std::error_code ignored;
   if (options_.keep) {
-    store_.set_note(kept, "{}");
+    if (fs::exists(model.path, ignored)) store_.set_note(kept, "{}");
   } else if (!store_.note(kept)) {
     fs::remove(model.path, ignored);
   }
