@@ -1,6 +1,6 @@
-// The implementation of brink, in the one translation unit that defines BRINK_IMPLEMENTATION: all of
-// it, unless BRINK_SPLIT is defined, so that a build may spread it over several units. Then it is
-// what is not in cpu/kernels_unit.h and cpu/encoders_unit.h (with BRINK_ONLY_ISA, one unit per
+// The implementation of brink, in the one translation unit that defines BRINK_IMPLEMENTATION: all
+// of it, unless BRINK_SPLIT is defined, so that a build may spread it over several units. Then it
+// is what is not in cpu/kernels_unit.h and cpu/encoders_unit.h (with BRINK_ONLY_ISA, one unit per
 // instruction set: see cpu/passes.h), quant/encode_impl.h, eval/eval_unit.h,
 // quantize/quantize_unit.h, text/text_unit.h and vulkan/vulkan_impl.h.
 #ifndef BRINK_BRINK_IMPL_H_

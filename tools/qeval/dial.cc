@@ -11,6 +11,7 @@
 #include "tools/support/engine_options.h"
 #include "tools/support/output_file.h"
 #include "tools/support/text_file.h"
+#include "tools/support/usage_error.h"
 
 namespace brink::tools {
 namespace {

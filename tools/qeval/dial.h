@@ -9,7 +9,6 @@
 #include "brink/brink.h"
 #include "tools/support/engine_options.h"
 #include "tools/support/json.h"
-#include "tools/support/usage_error.h"
 
 namespace brink::tools {
 

@@ -12,7 +12,6 @@
 #include "brink/core/error.h"
 #include "tools/qeval/figure.h"
 #include "tools/qeval/run_config.h"
-#include "tools/support/engine_options.h"
 #include "tools/support/json.h"
 
 namespace brink::tools {

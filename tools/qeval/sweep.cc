@@ -26,6 +26,7 @@
 #include "tools/support/output_file.h"
 #include "tools/support/table.h"
 #include "tools/support/text_file.h"
+#include "tools/support/usage_error.h"
 
 namespace brink::tools {
 namespace {

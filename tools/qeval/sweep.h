@@ -14,7 +14,6 @@
 #include "tools/support/engine_options.h"
 #include "tools/support/importance_option.h"
 #include "tools/support/json.h"
-#include "tools/support/usage_error.h"
 
 namespace brink::tools {
 

@@ -9,7 +9,6 @@
 
 #include "brink/core/error.h"
 #include "brink/core/fingerprint.h"
-#include "tools/support/engine_options.h"
 #include "tools/support/json.h"
 #include "tools/support/json_text.h"
 #include "tools/support/table.h"

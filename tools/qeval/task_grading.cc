@@ -8,6 +8,7 @@
 #include "brink/core/error.h"
 #include "brink/eval/graders.h"
 #include "tools/support/json_text.h"
+#include "tools/support/usage_error.h"
 
 namespace brink::tools {
 namespace {

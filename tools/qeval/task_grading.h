@@ -12,9 +12,7 @@
 #include <vector>
 
 #include "tools/qeval/task_file.h"
-#include "tools/support/engine_options.h"
 #include "tools/support/json.h"
-#include "tools/support/usage_error.h"
 
 namespace brink::tools {
 

@@ -14,7 +14,6 @@
 #include "brink/model/model.h"
 #include "tools/qeval/options.h"
 #include "tools/qeval/store.h"
-#include "tools/support/engine_options.h"
 #include "tools/support/json.h"
 
 namespace brink::tools {

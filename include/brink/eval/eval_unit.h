@@ -1,5 +1,5 @@
-// The implementation of evaluation: part of brink_impl.h, or, where BRINK_SPLIT is defined, a unit of
-// its own.
+// The implementation of evaluation: part of brink_impl.h, or, where BRINK_SPLIT is defined, a unit
+// of its own.
 #ifndef BRINK_EVAL_EVAL_UNIT_H_
 #define BRINK_EVAL_EVAL_UNIT_H_
 
